@@ -127,7 +127,8 @@ fn written(family: Family, rules: Rules) -> String {
             ct status dying ct direction reply meta l4proto tcp \
                 tcp flags & (fin | syn | rst | ack) == rst | ack \
                 ct original ip daddr @vips fib saddr . iif oif exists \
-                limit rate 20/second burst 20 packets log prefix \"refused\" group 30313
+                update @refusing { ip saddr . th sport limit rate 5/second burst 50 packets } \
+                limit rate 100/second burst 100 packets log prefix \"refused\" group 30313
             }";
     let text = [
         "table ip vipd {
@@ -135,6 +136,7 @@ fn written(family: Family, rules: Rules) -> String {
             set empty { type ipv4_addr . inet_proto . inet_service; }
             set open { type ipv4_addr . inet_proto . inet_service; }
             map sources { type ipv4_addr . ipv4_addr : ipv4_addr; }
+            set refusing { type ipv4_addr . inet_service; size 4096; flags dynamic, timeout; timeout 1m; }
             chain refused {
                 meta l4proto tcp reject with tcp reset
                 meta l4proto udp reject; }
@@ -450,14 +452,14 @@ fn a_syn_that_is_sent_again_is_logged_with_the_real_server() {
     assert_eq!(heard, ProbeAnswer::FailedSyn(FailedSyn::Lost { client, server }));
 }
 
-#[test]
-fn a_refused_syn_is_logged_with_the_real_server_and_no_other_reset_is() {
-    let Some(mut nft) = nft() else { return };
-    let mut sockets = ProbeSockets::open().unwrap();
+/// A VIP whose real server is this node: it refuses clients of a port at which nobody listens.
+fn refusing_vip() -> Option<(Nft, ProbeSockets)> {
+    let mut nft = nft()?;
+    let sockets = ProbeSockets::open().unwrap();
     if let Some(why) = sockets.log_obstacle() {
-        return lacking(&why).unwrap_or_default();
+        return lacking(&why);
     }
-    // Another program's rule stands for IPVS, and this node is the real server.
+    // Another program's rule stands for IPVS.
     for line in ["address add 10.0.0.7/24 dev lo", "route add local 3.3.0.6 dev lo src 10.0.0.7"] {
         netns::run_tool("ip", line);
     }
@@ -466,10 +468,17 @@ fn a_refused_syn_is_logged_with_the_real_server_and_no_other_reset_is() {
     let ipvs = "table ip other { chain output {
         type nat hook output priority -110; ip daddr 3.3.0.6 dnat to 10.0.0.7; }; }";
     netns::run_tool_with_input("nft", "-f -", ipvs);
+    Some((nft, sockets))
+}
+
+fn is_refused(at: &str) -> bool {
+    TcpStream::connect(at).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn a_refused_syn_is_logged_with_the_real_server_and_no_other_reset_is() {
+    let Some((_nft, mut sockets)) = refusing_vip() else { return };
     let listener = TcpListener::bind("10.0.0.7:80").unwrap();
-    let is_refused = |at: &str| {
-        TcpStream::connect(at).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
     // A connection that is reset once it is open, and a closed port that is no VIP's.
     let client = TcpStream::connect("3.3.0.6:80").unwrap();
     let (server, _) = listener.accept().unwrap();
@@ -488,4 +497,31 @@ fn a_refused_syn_is_logged_with_the_real_server_and_no_other_reset_is() {
         heard = sockets.receive();
     }
     assert_eq!(heard, [ProbeAnswer::FailedSyn(FailedSyn::Refused(refusal))]);
+}
+
+#[test]
+fn a_real_server_that_refuses_all_the_time_hides_no_other() {
+    let Some((mut nft, mut sockets)) = refusing_vip() else { return };
+    let mut quiet: BTreeSet<u16> = (9001..=9005).collect();
+    for port in &quiet {
+        assert!((0..200).all(|_| is_refused("3.3.0.6:8080")));
+        assert!(is_refused(&format!("3.3.0.6:{port}")));
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut noisy = 0;
+    while !quiet.is_empty() {
+        assert!(Instant::now() < end, "{quiet:?} are hidden");
+        sockets.wait(Duration::from_secs(1));
+        for answer in sockets.receive() {
+            let ProbeAnswer::FailedSyn(FailedSyn::Refused(refusal)) = answer else { continue };
+            noisy += usize::from(refusal.server.port() == 8080);
+            quiet.remove(&refusal.server.port());
+        }
+    }
+    assert!((50..200).contains(&noisy), "{noisy} of 1000 are logged");
+    // What rules have put into a set is no damage, and nothing that a new table keeps.
+    assert_eq!(state(&mut nft, Family::Inet), TableState::Whole(WHOLE));
+    done(&mut nft, &[set(Family::Inet, WHOLE)]);
+    let held: Vec<_> = nft.observe_tables().unwrap().elements().collect();
+    assert_eq!(held, [guarded("3.3.0.6")]);
 }

@@ -13,13 +13,16 @@ use netlink_packet_netfilter::nftables::{
 use nl_ipvs::Family;
 use vip::nft::Rules;
 
-use super::expression::ACCEPT;
+use super::expression::{ACCEPT, NFTA_DYNSET_EXPR};
 use super::layout::{self, Set, TABLE};
 
 /// `NFTA_NAT_FLAGS` of `linux/netfilter/nf_tables.h`, and those of its flags that kernels since 5.7
 /// derive from the other attributes: `NF_NAT_RANGE_MAP_IPS`, `NF_NAT_RANGE_PROTO_SPECIFIED`.
 const NFTA_NAT_FLAGS: u16 = 7;
 const DERIVED_NAT_FLAGS: u32 = 1 | 2;
+
+/// `NFTA_EXPR_DATA`, the attributes of an expression.
+const NFTA_EXPR_DATA: u16 = 2;
 
 /// The bits of an attribute's kind without its flags (`NLA_TYPE_MASK`).
 const KIND: u16 = 0x3fff;
@@ -138,25 +141,43 @@ fn normalise_expression(element: &ListAttribute<ExpressionAttribute>) -> Express
     {
         *flags = (u32::from_be_bytes(*number) & !DERIVED_NAT_FLAGS).to_be_bytes().to_vec();
     }
+    if let Some(limit) = attributes.get_mut(&NFTA_DYNSET_EXPR).filter(|_| name == "dynset") {
+        *limit = normalise_inner(limit);
+    }
     attributes.retain(|_, value| value.iter().any(|byte| *byte != 0));
     (name, attributes)
+}
+
+/// Normalises an expression within another one: its name, and those of its attributes that aren't zero.
+fn normalise_inner(bytes: &[u8]) -> Vec<u8> {
+    let mut parts = Vec::new();
+    for part in NlasIterator::new(bytes).map_while(Result::ok) {
+        match part.kind() & KIND {
+            NFTA_EXPR_DATA => {
+                let data = NlasIterator::new(part.value()).map_while(Result::ok);
+                let told = data.filter(|nla| nla.value().iter().any(|byte| *byte != 0));
+                parts.extend(told.map(|nla| (nla.kind() & KIND, nla.value().to_vec())));
+            }
+            _ => parts.push((0, part.value().to_vec())),
+        }
+    }
+    parts.sort_unstable();
+    let bytes = parts.into_iter().map(|(kind, value)| [&kind.to_be_bytes()[..], &value].concat());
+    bytes.flatten().collect()
 }
 
 /// Recognises a set of our table; `None` for one that vipd doesn't make. The caller checks that no
 /// set is missing.
 pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Option<Set> {
     let (mut name, mut length, mut usual) = ("", 0, true);
-    let (mut value_length, mut is_map) = (None, false);
+    let (mut value_length, mut shown, mut timeout) = (None, SetFlags::empty(), 0);
     for attribute in &message.attributes {
         match attribute {
             SetAttribute::Name(text) => name = text,
             SetAttribute::KeyLen(number) => length = *number,
             SetAttribute::DataLen(number) => value_length = Some(*number),
-            SetAttribute::Flags(flags) => {
-                is_map = flags.contains(SetFlags::Map);
-                usual &= flags.difference(SetFlags::Map).is_empty();
-            }
-            SetAttribute::Timeout(time) => usual &= *time == 0,
+            SetAttribute::Flags(flags) => shown = *flags,
+            SetAttribute::Timeout(milliseconds) => timeout = *milliseconds,
             SetAttribute::Expression(_) | SetAttribute::ListExpressions(_) => usual = false,
             _ => {}
         }
@@ -165,7 +186,8 @@ pub(super) fn recognise_set(family: Family, message: &SetMessage) -> Option<Set>
     let fits = |set: &Set| {
         set.key_length == length
             && set.value.map(|(_, length)| length) == value_length
-            && set.value.is_some() == is_map
+            && layout::set_flags(set) == shown
+            && layout::set_timeout(set) == timeout
     };
     ours.filter(|set| usual && fits(set))
 }

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_core::DefaultNla;
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_netfilter::nftables::{
-    Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator, Payload,
-    Register, Verdict, VerdictAttribute,
+    Bitwise, Cmp, DataAttribute, Expressions, Immediate, ListAttribute, Lookup, Meta, MetaKey,
+    Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 use nl_ipvs::Family;
 use vip::firewall::Hook;
@@ -42,6 +42,11 @@ const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
 const NFTA_LIMIT_RATE: u16 = 1;
 const NFTA_LIMIT_UNIT: u16 = 2;
 const NFTA_LIMIT_BURST: u16 = 3;
+const NFT_DYNSET_OP_UPDATE: u32 = 1;
+const NFTA_DYNSET_SET_NAME: u16 = 1;
+const NFTA_DYNSET_OP: u16 = 3;
+const NFTA_DYNSET_SREG_KEY: u16 = 4;
+pub(super) const NFTA_DYNSET_EXPR: u16 = 7;
 const NFTA_LOG_GROUP: u16 = 1;
 const NFTA_LOG_PREFIX: u16 = 2;
 const NFT_REJECT_ICMP_UNREACH: u32 = 0;
@@ -153,12 +158,39 @@ fn has_tcp_flags(wanted: u8) -> Vec<Expressions> {
     is_protocol(TCP).into_iter().chain(flags).collect()
 }
 
-/// `limit rate COUNT/second burst COUNT packets`.
-pub(super) fn limit_per_second(count: u32) -> Expressions {
+/// `limit rate COUNT/second burst BURST packets`.
+pub(super) fn limit_per_second(count: u32, burst: u32) -> Expressions {
     let long = |kind, number: u32| DefaultNla::new(kind, u64::from(number).to_be_bytes().to_vec());
     let mut limit = vec![long(NFTA_LIMIT_RATE, count), long(NFTA_LIMIT_UNIT, 1)];
-    limit.extend(number_attributes([(NFTA_LIMIT_BURST, count)]));
+    limit.extend(number_attributes([(NFTA_LIMIT_BURST, burst)]));
     Expressions::Other { expression_type: "limit".to_owned(), attributes: limit }
+}
+
+/// `update @set { ip saddr . th sport LIMIT }`.
+pub(super) fn limit_each_source_port(
+    set: &str,
+    family: Family,
+    limit: Expressions,
+) -> Vec<Expressions> {
+    let port = match family {
+        Family::Inet => Register::Reg32_01,
+        Family::Inet6 => Register::Reg2,
+    };
+    // An expression is a list's element, of which this is the value.
+    let ListAttribute::Element(parts) = ListAttribute::from(limit) else { return Vec::new() };
+    let mut bytes = vec![0; parts.as_slice().buffer_len()];
+    parts.as_slice().emit(&mut bytes);
+    let mut update = vec![DefaultNla::new(NFTA_DYNSET_SET_NAME, [set.as_bytes(), &[0]].concat())];
+    update.extend(number_attributes([
+        (NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE),
+        (NFTA_DYNSET_SREG_KEY, R1.into()),
+    ]));
+    update.push(DefaultNla::new(NFTA_DYNSET_EXPR | NLA_F_NESTED, bytes));
+    vec![
+        load_source(family),
+        load_payload(port, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2),
+        Expressions::Other { expression_type: "dynset".to_owned(), attributes: update },
+    ]
 }
 
 /// `log group GROUP`, with `prefix PREFIX` if there is one.

@@ -6,6 +6,7 @@
 //!   set empty { type ipv4_addr . inet_proto . inet_service; }
 //!   set open  { type ipv4_addr . inet_proto . inet_service; }
 //!   map sources { type ipv4_addr . ipv4_addr : ipv4_addr; }
+//!   set refusing { type ipv4_addr . inet_service; size 4096; flags dynamic, timeout; timeout 1m; }
 //!   chain refused {
 //!     meta l4proto tcp reject with tcp reset
 //!     meta l4proto udp reject }
@@ -25,7 +26,8 @@
 //!   chain refusal     { type filter hook prerouting priority -102;
 //!     ct status dying ct direction reply tcp flags & (fin | syn | rst | ack) == rst | ack
 //!       ct original ip daddr @vips fib saddr . iif oif exists
-//!       limit rate 20/second burst 20 packets log prefix "refused" group 30313 }
+//!       update @refusing { ip saddr . th sport limit rate 5/second burst 50 packets }
+//!       limit rate 100/second burst 100 packets log prefix "refused" group 30313 }
 //!   chain source {
 //!     ip saddr @vips snat to ct original ip daddr . ip daddr map @sources
 //!     ip saddr @vips masquerade
@@ -51,7 +53,8 @@
 //! When the only reply to a SYN is a reset, connection tracking forgets the connection while the reset
 //! passes: the packet meets the chain `refusal` with a dying entry, which no packet of a connection that
 //! was ever open has. So one comparison is what other traffic pays for it. A client that sends a reset in
-//! the name of a real server is behind another interface than that.
+//! the name of a real server is behind another interface than that. Each real server has a limit of its
+//! own, so that one that refuses all the time doesn't hide others.
 //!
 //! Clients from elsewhere are refused at input, where the node's own input filter, the routing and
 //! other programs' NAT have had their say. The node's own clients are refused in a nat chain, or where
@@ -61,7 +64,7 @@
 //!   chain refuse-own  { type filter hook output priority -102;  ip daddr @vips jump new-to-vip }
 //! ```
 
-use netlink_packet_netfilter::nftables::{Expressions, InetHookNumber};
+use netlink_packet_netfilter::nftables::{Expressions, InetHookNumber, SetFlags};
 use nl_ipvs::Family;
 use vip::nft::{Guard, LostSyns, Masquerade, Rules};
 
@@ -87,11 +90,21 @@ pub(in super::super) const LOG_GROUP: u16 = 30313;
 /// The prefix in the log of a SYN that was refused.
 pub(in super::super) const REFUSED_PREFIX: &str = "refused";
 
-/// The number of lost SYNs that are logged in a second, and at once. Each is only a hint.
+/// The set of the real servers that refuse clients, each with its limit. Rules fill it.
+const REFUSING: &str = "refusing";
+
+/// The number of lost SYNs that are logged in a second, and at once; the same of refusals. Each is only a
+/// hint.
 const LOGGED: u32 = 100;
 
-/// The same of SYNs that were refused. A few are enough.
-const LOGGED_REFUSALS: u32 = 20;
+/// The number of refusals of one real server that are logged in a second, and at once. A few are enough.
+const LOGGED_OF_ONE: u32 = 5;
+const LOGGED_OF_ONE_AT_ONCE: u32 = 50;
+
+/// The number of elements that a set which rules fill may have; a refusal of a real server that has no
+/// place isn't logged. And the milliseconds after which one goes that no rule meets again.
+pub(super) const FILLED_SIZE: u32 = 4096;
+const FILLED_TIMEOUT: u64 = 60_000;
 
 /// A rule, as its expressions.
 pub(super) type Rule = Vec<Expressions>;
@@ -124,6 +137,8 @@ pub(super) struct Set {
     pub(super) key_length: u32,
     /// The type and the length of the values, if it is a map.
     pub(super) value: Option<(u32, u32)>,
+    /// Rules fill it, and nobody else.
+    pub(super) is_filled_by_rules: bool,
 }
 
 // nft's datatype.h. In the type of a concatenation, each part has six bits.
@@ -133,21 +148,40 @@ const TYPE_INET_PROTOCOL: u32 = 12;
 const TYPE_INET_SERVICE: u32 = 13;
 const TYPE_BITS: u32 = 6;
 
-pub(super) fn set_layouts(family: Family) -> [Set; 4] {
+pub(super) fn set_layouts(family: Family) -> [Set; 5] {
     let (key_type, key_length) = match family {
         Family::Inet => (TYPE_IPADDR, 4),
         Family::Inet6 => (TYPE_IP6ADDR, 16),
     };
     let join = |parts: &[u32]| parts.iter().fold(0, |all, part| all << TYPE_BITS | part);
     let service = join(&[key_type, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE]);
-    let set = |name, key_type, key_length| Set { name, key_type, key_length, value: None };
+    let set = |name, key_type, key_length| {
+        let (value, is_filled_by_rules) = (None, false);
+        Set { name, key_type, key_length, value, is_filled_by_rules }
+    };
     let sources = set(SOURCES, join(&[key_type, key_type]), 2 * key_length);
+    let refusing = set(REFUSING, join(&[key_type, TYPE_INET_SERVICE]), key_length + 4);
     [
         set(VIPS, key_type, key_length),
         set(EMPTY, service, key_length + 8),
         set(OPEN, service, key_length + 8),
         Set { value: Some((key_type, key_length)), ..sources },
+        Set { is_filled_by_rules: true, ..refusing },
     ]
+}
+
+/// The flags of a set.
+pub(super) fn set_flags(set: &Set) -> SetFlags {
+    match (set.value, set.is_filled_by_rules) {
+        (Some(_), _) => SetFlags::Map,
+        (None, true) => SetFlags::Eval | SetFlags::Timeout,
+        (None, false) => SetFlags::empty(),
+    }
+}
+
+/// The milliseconds after which an element of a set goes; 0 for one that stays.
+pub(super) fn set_timeout(set: &Set) -> u64 {
+    if set.is_filled_by_rules { FILLED_TIMEOUT } else { 0 }
 }
 
 /// The chain that rejects a packet.
@@ -222,7 +256,7 @@ fn refuse_chains(family: Family, lost_syns: LostSyns) -> Vec<Chain> {
 /// Logs a SYN whose connection is tracked already: its first packet has left.
 fn log_lost_syn() -> Rule {
     let syn = e::is_confirmed().into_iter().chain(e::is_opening_syn());
-    syn.chain([e::limit_per_second(LOGGED), e::log_to(LOG_GROUP, None)]).collect()
+    syn.chain([e::limit_per_second(LOGGED, LOGGED), e::log_to(LOG_GROUP, None)]).collect()
 }
 
 /// The chain that the node's own lost SYNs pass, before IPVS takes them at -98.
@@ -235,8 +269,11 @@ fn own_syn_chain(family: Family) -> Chain {
 fn refusal_chain(family: Family) -> Chain {
     let is_reset = [e::is_dying(), e::is_reply(), e::is_refusing_reset()].concat().into_iter();
     let of_vip = [e::load_original_destination(family), e::is_in(VIPS)];
-    let log = [e::limit_per_second(LOGGED_REFUSALS), e::log_to(LOG_GROUP, Some(REFUSED_PREFIX))];
-    let rule = is_reset.chain(of_vip).chain(e::source_is_behind_interface()).chain(log);
+    let of_one = e::limit_per_second(LOGGED_OF_ONE, LOGGED_OF_ONE_AT_ONCE);
+    let of_one = e::limit_each_source_port(REFUSING, family, of_one);
+    let log = [e::limit_per_second(LOGGED, LOGGED), e::log_to(LOG_GROUP, Some(REFUSED_PREFIX))];
+    let rule = is_reset.chain(of_vip).chain(e::source_is_behind_interface());
+    let rule = rule.chain(of_one).chain(log);
     base_chain("refusal", ("filter", InetHookNumber::PreRouting, -102), rule.collect())
 }
 

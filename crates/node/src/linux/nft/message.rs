@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkMessage};
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, ListAttribute, NfTablesMessage,
-    RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage,
+    RuleAttribute, RuleMessage, SetAttribute, SetDescription, SetElementAttribute, SetElementList,
+    SetElementMessage, SetMessage, TableAttribute, TableMessage,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
@@ -107,11 +107,17 @@ fn new_set(family: Family, set: &Set, id: u32) -> Message {
         SetAttribute::KeyLen(set.key_length),
         SetAttribute::Id(id),
     ];
+    let flags = layout::set_flags(set);
+    if !flags.is_empty() {
+        attributes.push(SetAttribute::Flags(flags));
+    }
     if let Some((value_type, length)) = set.value {
+        attributes.extend([SetAttribute::DataType(value_type), SetAttribute::DataLen(length)]);
+    }
+    if set.is_filled_by_rules {
         attributes.extend([
-            SetAttribute::Flags(SetFlags::Map),
-            SetAttribute::DataType(value_type),
-            SetAttribute::DataLen(length),
+            SetAttribute::Timeout(layout::set_timeout(set)),
+            SetAttribute::Description(vec![SetDescription::Size(layout::FILLED_SIZE)]),
         ]);
     }
     family_message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))

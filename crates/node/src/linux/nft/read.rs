@@ -107,7 +107,7 @@ fn read_elements(
     }
     usual &= sets.len() == layout::set_layouts(family).len();
     let mut elements = Vec::new();
-    for set in sets {
+    for set in sets.into_iter().filter(|set| !set.is_filled_by_rules) {
         let query = message::get_elements(family, set.name);
         for entry in dump_objects(socket, &Raw::query(query), "list the elements")? {
             let Ok(entries) = entry.and_then(|answer| elements::element_entries(answer.bytes()))
