@@ -92,14 +92,25 @@ impl Fleet {
     fn install(&self, nodes: &[&str], package: &str, configuration: &str) -> (Option<i32>, String) {
         fs::write(self.at("vipd.deb"), format!("{package}\n")).unwrap();
         fs::write(self.at("vipd.toml"), format!("{configuration}\n")).unwrap();
+        self.run(&[self.at("vipd.deb"), self.at("vipd.toml")], nodes, &[])
+    }
+
+    /// Runs the script with these files, nodes and variables.
+    fn run(
+        &self,
+        files: &[PathBuf],
+        nodes: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (Option<i32>, String) {
         let ran = Command::new(script_path())
-            .args([self.at("vipd.deb"), self.at("vipd.toml")])
+            .args(files)
             .args(nodes)
             .env("FLEET", self.folder.path())
             .env("SSH", self.at("ssh"))
             .env("SCP", self.at("scp"))
             .env("AT_ONCE", "2")
             .env("PATIENCE", "2")
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         (
@@ -169,6 +180,43 @@ fn a_fleet_is_left_alone_after_a_node_where_something_fails() {
         assert_eq!(fleet.state(node), pair("old", "before"), "{node}: {said}");
     }
     assert!(said.contains("stopped; not done: n4 n5"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_any_node_is_touched() {
+    let fleet = Fleet::new(&["n1"]);
+    let files = ["vipd.deb", "vipd.toml"].map(|name| fleet.at(name));
+    for file in &files {
+        fs::write(file, "new\n").unwrap();
+    }
+    let assert_refused = |files: &[PathBuf], nodes: &[&str], variables: &[(&str, &str)]| {
+        let (code, said) = fleet.run(files, nodes, variables);
+        assert_eq!(code, Some(2), "{nodes:?} {variables:?}: {said}");
+        assert_eq!(fleet.read("log"), "", "{nodes:?} {variables:?}: {said}");
+        said
+    };
+    for name in ["AT_ONCE", "PATIENCE"] {
+        for value in ["0", "-1", "abc", "2m", "1.5", "08", " 5", "99999999999999999999"] {
+            let said = assert_refused(&files, &["n1"], &[(name, value)]);
+            assert!(said.contains(&format!("{name} is {value}: ")), "{said}");
+        }
+    }
+    for name in ["SSH", "SCP"] {
+        let said = assert_refused(&files, &["n1"], &[(name, "/none/program -p 22")]);
+        assert!(said.contains("no program /none/program"), "{said}");
+    }
+    for nodes in [&["n1", ""][..], &["n1", "-v"], &["n1", "n 2"], &["n1", "fd00::1"]] {
+        let said = assert_refused(&files, nodes, &[]);
+        assert!(said.contains("is no name of a node"), "{said}");
+    }
+    let said = assert_refused(&files, &["n1", "n2", "n1"], &[]);
+    assert!(said.contains("n1 is named twice"), "{said}");
+    // What isn't a file may be read only once, for the first node.
+    for position in 0..2 {
+        let mut files = files.clone();
+        files[position] = fleet.folder.path().to_owned();
+        assert_refused(&files, &["n1"], &[]);
+    }
 }
 
 #[test]

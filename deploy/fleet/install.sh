@@ -18,9 +18,40 @@ usage() {
 [ $# -ge 3 ] || usage
 package=$1 configuration=$2
 shift 2
-[ -r "$package" ] || { echo "no package $package: build one with cargo xtask package" >&2; exit 2; }
-[ -r "$configuration" ] || { echo "no configuration $configuration: start from deploy/vipd.toml" >&2; exit 2; }
+fail() { # WHY
+    echo "$1" >&2
+    exit 2
+}
+
+# The files are read once for each node, which a pipe can't be.
+[ -f "$package" ] && [ -r "$package" ] ||
+    fail "no package $package: build one with cargo xtask package"
+[ -f "$configuration" ] && [ -r "$configuration" ] ||
+    fail "no configuration $configuration: start from deploy/vipd.toml"
+
 : "${SSH:=ssh}" "${SCP:=scp}" "${AT_ONCE:=5}" "${PATIENCE:=120}"
+for program in "${SSH%% *}" "${SCP%% *}"; do
+    command -v "$program" >/dev/null || fail "no program $program: set SSH and SCP to what runs here"
+done
+
+check_count() { # NAME VALUE
+    case $2 in
+        '' | 0* | *[!0-9]* | ???????*) fail "$1 is $2: use a whole number from 1 to 999999" ;;
+    esac
+}
+check_count AT_ONCE "$AT_ONCE"
+check_count PATIENCE "$PATIENCE"
+
+seen=' '
+for node; do
+    case $node in
+        '' | -* | *[!A-Za-z0-9._-]*) fail "'$node' is no name of a node" ;;
+    esac
+    case $seen in
+        *" $node "*) fail "$node is named twice: its installations would meet" ;;
+    esac
+    seen="$seen$node "
+done
 
 # What runs on a node, as root: DIRECTORY PATIENCE. The package keeps the last good one of itself in
 # /var/cache/vipd, where only this script writes.
