@@ -254,6 +254,10 @@ fn the_scripts_of_the_package_and_of_the_fleet_are_scripts() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o111, 0o111, "{file:?}");
         let checked = tool("sh", &["-n", file.to_str().unwrap()]).unwrap();
         assert!(checked.status.success(), "{file:?}: {checked:?}");
+        if let Some(checked) = tool("shellcheck", &["--severity=warning", file.to_str().unwrap()]) {
+            let said = String::from_utf8_lossy(&checked.stdout);
+            assert!(checked.status.success(), "{file:?}:\n{said}");
+        }
     }
 }
 

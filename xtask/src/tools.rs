@@ -62,8 +62,11 @@ pub(crate) const NAME_SERVERS: &[Tool] = &[
 ];
 
 /// Tools that check the files of `deploy/`; pip gets the ones that Debian hasn't.
-pub(crate) const READERS: &[Tool] =
-    &[tool("systemd-analyze", "systemd"), tool("pip3", "python3-pip")];
+pub(crate) const READERS: &[Tool] = &[
+    tool("systemd-analyze", "systemd"),
+    tool("pip3", "python3-pip"),
+    tool("shellcheck", "shellcheck"),
+];
 
 /// The shells, besides bash, that are asked for completions.
 pub(crate) const SHELLS: &[Tool] = &[tool("fish", "fish"), tool("zsh", "zsh")];
