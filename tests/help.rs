@@ -7,28 +7,44 @@ use std::process::Command;
 
 use support::{command, vipd};
 
-const COMMANDS: [&str; 20] = [
-    "run", "diff", "apply", "adopt", "status", "explain", "check", "cleanup", "generate", "hold",
-    "release", "accept", "doctor", "events", "dns", "names", "config", "report", "version", "try",
-];
+/// A command's words, without `vipd`.
+type Words = Vec<String>;
+
+/// Every command that there is, as the program lists them: first those of `vipd --help`, each followed by
+/// those below it.
+fn commands() -> Vec<Words> {
+    fn add_below(words: &[String], all: &mut Vec<Words>) {
+        let help = help(words);
+        let Some((_, list)) = help.split_once("\nCommands:\n") else { return };
+        let lines = list.lines().take_while(|line| !line.is_empty());
+        // A description may go on in the next line.
+        let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        for name in names.filter(|name| !matches!(*name, "" | "help")) {
+            let below = [words, &[name.to_owned()]].concat();
+            all.push(below.clone());
+            add_below(&below, all);
+        }
+    }
+    let mut all = Vec::new();
+    add_below(&[], &mut all);
+    let has = |words: &str| all.iter().any(|each| each.join(" ") == words);
+    assert!(["run", "relay", "names import", "generate man"].into_iter().all(has), "{all:?}");
+    all
+}
 
 /// `vipd [COMMAND] --help`, in nobody's environment.
-fn help(args: &[&str]) -> String {
-    let output = command(args).arg("--help").env_remove("VIPD_CONFIG").output().unwrap();
+fn help(words: &[String]) -> String {
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let output = command(&words).arg("--help").env_remove("VIPD_CONFIG").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn help_reads_as_reviewed() {
-    let all = help(&[]);
-    insta::assert_snapshot!("vipd", all);
-    for command in COMMANDS {
-        assert!(all.contains(&format!("\n  {command} ")), "{command} is not in\n{all}");
-        insta::assert_snapshot!(command, own(&help(&[command])));
-    }
-    for (command, sub) in [("names", "import"), ("config", "check"), ("config", "schema")] {
-        insta::assert_snapshot!(format!("{command}_{sub}"), own(&help(&[command, sub])));
+    insta::assert_snapshot!("vipd", help(&[]));
+    for words in commands() {
+        insta::assert_snapshot!(words.join("_"), own(&help(&words)));
     }
 }
 
@@ -41,8 +57,9 @@ fn own(help: &str) -> String {
 
 #[test]
 fn every_command_has_examples() {
-    for command in COMMANDS {
-        assert!(help(&[command]).contains(&format!("Examples:\n  vipd {command}")), "{command}");
+    for words in commands() {
+        let example = format!("Examples:\n  vipd {}", words.join(" "));
+        assert!(help(&words).contains(&example), "{words:?}");
     }
 }
 
@@ -54,27 +71,41 @@ fn man_pages() -> tempfile::TempDir {
     folder
 }
 
+/// Asserts that whatever a page lists, such as a flag, is followed by a text about it.
+#[track_caller]
+fn assert_described(page: &str) {
+    let mut lines = page.lines();
+    let mut items = 0;
+    while lines.any(|line| line == ".TP") {
+        let item = lines.next().unwrap_or_default();
+        let text = lines.next().unwrap_or_default();
+        assert!(!text.is_empty() && !text.starts_with('.'), "{item} has no description:\n{page}");
+        items += 1;
+    }
+    assert!(items > 3, "{page}");
+}
+
 #[test]
 fn the_man_page_of_every_command_describes_every_flag_and_has_every_section() {
     let folder = man_pages();
-    for command in COMMANDS {
-        let page = format!("vipd-{command}.1");
+    for words in commands() {
+        let page = format!("vipd-{}.1", words.join("-"));
         let page = std::fs::read_to_string(folder.path().join(page)).unwrap();
         let sections = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "ENVIRONMENT", "FILES"];
         for section in sections.iter().chain(&["EXIT STATUS", "SEE ALSO"]) {
             let heads = [format!(".SH {section}\n"), format!(".SH \"{section}\"\n")];
-            assert!(heads.iter().any(|head| page.contains(head)), "{command}: {section}\n{page}");
+            assert!(heads.iter().any(|head| page.contains(head)), "{words:?}: {section}\n{page}");
         }
-        assert!(!page.contains("Exit status:"), "{command}: it is a section");
-        let words = help(&[command]);
-        let words = words.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        for flag in words.filter(|word| word.starts_with("--") && word.len() > 2) {
+        assert!(!page.contains("Exit status:"), "{words:?}: it is a section");
+        assert_described(&page);
+        let help = help(&words);
+        let flags = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        for flag in flags.filter(|word| word.starts_with("--") && word.len() > 2) {
             let escaped = flag.replace('-', "\\-");
-            assert!(page.contains(&escaped), "{command} lacks {flag}");
+            assert!(page.contains(&escaped), "{words:?} lacks {flag}");
         }
     }
-    assert!(folder.path().join("vipd.1").exists());
-    assert!(folder.path().join("vipd-names-import.1").exists());
+    assert_described(&std::fs::read_to_string(folder.path().join("vipd.1")).unwrap());
 }
 
 #[test]
@@ -94,6 +125,7 @@ fn the_man_page_of_the_configuration_has_every_key() {
         }
     }
     assert!(keys > 30);
+    assert_described(&page);
 }
 
 #[test]
@@ -115,8 +147,8 @@ fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = vipd(&["generate", "completions", shell]);
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        for command in COMMANDS {
-            assert!(ran.out.contains(command), "{shell} lacks {command}");
+        for word in commands().iter().flatten() {
+            assert!(ran.out.contains(word), "{shell} lacks {word}");
         }
         // Only a shell that is there can be asked whether it understands.
         let script = tempfile::NamedTempFile::new().unwrap();

@@ -22,11 +22,16 @@ pub(super) struct Generate {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Print completions for a shell
+    #[command(after_help = "Examples:
+  vipd generate completions bash > /etc/bash_completion.d/vipd
+  vipd generate completions zsh > /usr/share/zsh/site-functions/_vipd")]
     Completions {
         /// Shell
         shell: Shell,
     },
     /// Write one man page per command, and that of the configuration, to a directory
+    #[command(after_help = "Examples:
+  vipd generate man /usr/share/man/man1")]
     Man {
         /// Directory
         directory: PathBuf,

@@ -36,10 +36,16 @@ const EXIT_STATUS: &str = "Exit status: ";
 /// Writes the pages of a command, of all below it, and of the configuration to a directory.
 pub(super) fn write_pages(command: Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut command = command.disable_help_subcommand(true);
+    let mut command = show_all_flags(command.disable_help_subcommand(true));
     command.build();
     write_commands(&command, folder)?;
     fs::write(folder.join("vipd.toml.5"), configuration_page())
+}
+
+/// Shows the flags that the short help leaves out: a page would have them without their description.
+fn show_all_flags(command: Command) -> Command {
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
+    command.mut_subcommands(show_all_flags)
 }
 
 fn write_commands(command: &Command, folder: &Path) -> io::Result<()> {
