@@ -364,3 +364,60 @@ fn a_credential_that_only_the_unit_has_is_no_problem_of_the_file() {
     assert!(ran.code == Some(1) && ran.out.contains("VIPD_MARATHON_*_FILE"), "{ran:?}");
     assert_eq!(check("password-file = \"credential:../a\"\n", &[]).code, Some(1));
 }
+
+/// Writes a file, and returns its name as TOML has it.
+fn put(file: &File, name: &str, text: &str) -> String {
+    std::fs::write(file.at(name), text).unwrap();
+    format!("{:?}", file.at(name))
+}
+
+/// Asserts that `config check` finds exactly these problems: place, key and a part of the reason.
+#[track_caller]
+fn assert_problems(file: &File, args: &str, expected: &[(&str, &str, &str)]) {
+    let ran = file.run(&format!("config check {args}"));
+    let code = if expected.is_empty() { Some(0) } else { Some(1) };
+    assert_eq!(ran.code, code, "{ran:?}");
+    let path = file.at("vipd.toml").display().to_string();
+    let found: Vec<_> = ran.out.lines().filter_map(|line| line.strip_prefix(&path)).collect();
+    let found: Vec<_> = found.into_iter().filter(|line| *line != ": no problem").collect();
+    assert_eq!(found.len(), expected.len(), "{}", ran.out);
+    for (place, key, reason) in expected {
+        let is_such =
+            |line: &&str| line.starts_with(&format!(":{place}: {key}: ")) && line.contains(reason);
+        assert!(found.iter().any(is_such), "{place} {key} {reason} is not in\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_value_that_no_node_can_have_is_refused() {
+    let file = File::new("");
+    let ends = ["127.0.0.1", "127.9.9.9", "0.0.0.0", "224.0.0.1", "255.255.255.255"];
+    let addresses = ends.map(|address| ("node", "address", address));
+    let others = [
+        ("node", "name", ""),
+        ("node", "name", "a\\tb"),
+        ("node", "lock", ""),
+        ("agent", "state", ""),
+        ("agent", "socket", ""),
+    ];
+    for (table, key, value) in addresses.iter().chain(&others) {
+        put(&file, "vipd.toml", &format!("[{table}]\n{key} = \"{value}\"\n"));
+        assert_problems(
+            &file,
+            "",
+            &[("2:1", &format!("{table}.{key}"), &format!("[{table}] {key}"))],
+        );
+    }
+    let long = "/a".repeat(60);
+    for (flag, value) in ends.map(|address| ("--node-address", address)).into_iter().chain([
+        ("--node-name", ""),
+        ("--lock", ""),
+        ("--socket", ""),
+        ("--socket", &long),
+    ]) {
+        let ran = vipd(&["check", &example("mysql.json"), flag, value]);
+        assert!(ran.code == Some(2) && ran.err.contains(flag), "{flag} {value}: {ran:?}");
+    }
+    let relay = vipd(&["relay", "--listen", "127.0.0.1:0", "--marathon", "http://127.0.0.1:1"]);
+    assert!(relay.code == Some(2) && relay.err.contains("use a port from 1 to 65535"), "{relay:?}");
+}

@@ -1,9 +1,10 @@
 //! Options that several commands share: the Marathons and the sources of definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use marathon::client::Url;
 use node::LinuxKernel;
@@ -92,6 +93,13 @@ impl AccessFiles {
         marathon.access.identity = access.identity.or(marathon.access.identity.take());
         Ok(())
     }
+}
+
+/// Parses an address with a port that clients can know.
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr> {
+    let at: SocketAddr = text.parse().context("write an address with a port: 127.0.0.1:9614")?;
+    ensure!(at.port() != 0, "use a port from 1 to 65535");
+    Ok(at)
 }
 
 /// The sources of definitions.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use ipnet::IpNet;
 use vip::firewall::LetIn;
 use vip::nft::{Guard, LostSyns, Masquerade, Modes};
@@ -13,7 +14,8 @@ use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 use super::output;
 use crate::config::{
     Config, ConfigFile, ConfigProblem, DEFAULT_FILE, KeyError, LogLevel, Marathon, MarathonSection,
-    ProbeMode, Secrets, parse_interface, read_text, resolve_keys,
+    ProbeMode, Secrets, check_socket, parse_interface, parse_node_address, parse_node_name,
+    read_text, resolve_keys,
 };
 use crate::logging;
 
@@ -34,7 +36,13 @@ pub(super) struct Global {
     )]
     interface: Option<String>,
     /// Source address that real servers see, for IPv4 [default: from the routes]
-    #[arg(long, global = true, env = "VIPD_NODE_ADDRESS", value_name = "IPV4")]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_NODE_ADDRESS",
+        value_name = "IPV4",
+        value_parser = parse_node_address
+    )]
     node_address: Option<Ipv4Addr>,
     /// Masquerade clients elsewhere with this node's address: always or off [default: always]
     #[arg(
@@ -53,7 +61,13 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "VIPD_FIREWALL", value_name = "MODE", hide_short_help = true)]
     firewall: Option<LetIn>,
     /// Name of this node, which shuffles the order of real servers [default: the host name]
-    #[arg(long, global = true, env = "VIPD_NODE_NAME", value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_NODE_NAME",
+        value_name = "NAME",
+        value_parser = parse_node_name
+    )]
     node_name: Option<String>,
     /// Prefixes that VIPs must be in; there they may collide with routes of this node
     #[arg(
@@ -68,7 +82,13 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "VIPD_LOCK", value_name = "FILE")]
     lock: Option<PathBuf>,
     /// Unix socket of the running agent [default: /run/vipd/agent.sock]
-    #[arg(long, global = true, env = "VIPD_SOCKET", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "VIPD_SOCKET",
+        value_name = "FILE",
+        value_parser = PathBufValueParser::new().try_map(check_socket)
+    )]
     socket: Option<PathBuf>,
     /// Log filter for standard error, such as `info` or `vipd=debug` [default: warn; `run` and `dns`:
     /// as `[log] level` says]

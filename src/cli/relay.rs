@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use sd_notify::NotifyState;
 
-use super::args::Marathons;
+use super::args::{Marathons, parse_listen};
 use super::end::End;
 use super::global::Global;
 use super::signals::{Signals, Told};
@@ -31,7 +31,12 @@ pub(super) struct RelayCommand {
     #[command(flatten)]
     marathons: Marathons,
     /// Address to listen on for agents [default: 127.0.0.1:9615]
-    #[arg(long, env = "VIPD_RELAY_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "VIPD_RELAY_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_parser = parse_listen
+    )]
     listen: Option<SocketAddr>,
     /// Name of the Marathon to read, if the configuration has several
     #[arg(long, value_name = "NAME")]

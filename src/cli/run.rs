@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use dns::ZoneFile;
 use node::folder::{Folder, split_path};
 use node::{LinuxKernel, Lock};
 use tokio::sync::watch;
 
-use super::args::{Marathons, open_kernel};
+use super::args::{Marathons, open_kernel, parse_listen};
 use super::end::End;
 use super::global::Global;
 use super::output;
@@ -61,13 +61,6 @@ pub(super) struct Run {
     /// When stopped, remove everything that vipd created from the kernel
     #[arg(long)]
     cleanup_on_exit: bool,
-}
-
-/// Parses an address with a port that clients can know.
-fn parse_listen(text: &str) -> Result<SocketAddr> {
-    let at: SocketAddr = text.parse().context("write an address with a port: 127.0.0.1:9614")?;
-    ensure!(at.port() != 0, "use a port from 1 to 65535");
-    Ok(at)
 }
 
 /// The pause after signals could not be waited for.

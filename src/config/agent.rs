@@ -113,17 +113,30 @@ impl AgentSection {
         if listen.port() == 0 {
             return refuse("listen", format!("is {listen}: use a port from 1 to 65535"));
         }
-        let length = socket.as_os_str().len();
-        if length > MAX_SOCKET_PATH {
-            let why = format!(
-                "is a path of {length} bytes: use at most {MAX_SOCKET_PATH} for a Unix socket"
-            );
-            return refuse("socket", why);
+        if state.as_os_str().is_empty() {
+            return refuse("state", "is empty: name a directory".to_owned());
         }
+        let socket = match check_socket(socket) {
+            Ok(socket) => socket,
+            Err(why) => return refuse("socket", why.to_string()),
+        };
         let [sync_period, linger] = [sync_period, linger].map(Duration::from_secs);
         let doubt = parse_doubt(&doubt)?;
         Ok(AgentSettings { state, socket, listen, sync_period, linger, agents, doubt })
     }
+}
+
+/// Takes the path that a Unix socket can have.
+///
+/// # Errors
+/// When it is empty or too long.
+pub fn check_socket(path: PathBuf) -> Result<PathBuf> {
+    let length = path.as_os_str().len();
+    ensure!(
+        (1..=MAX_SOCKET_PATH).contains(&length),
+        "is a path of {length} bytes: use 1 to {MAX_SOCKET_PATH} for a Unix socket"
+    );
+    Ok(path)
 }
 
 /// The longest time that an address may stay, in seconds.

@@ -26,7 +26,7 @@ use vip::firewall::LetIn;
 use vip::nft::Modes;
 use vip::{Policy, TableSettings, Timeouts};
 
-pub use agent::{AgentSection, AgentSettings};
+pub use agent::{AgentSection, AgentSettings, check_socket};
 pub use cluster::ClusterSection;
 pub use file::{ConfigFile, DEFAULT_FILE, read_text};
 pub use firewall::FirewallSection;
@@ -35,7 +35,7 @@ pub use key_error::KeyError;
 pub use log::{LogLevel, LogSection};
 pub use marathon::{Access, Marathon, MarathonSection, Relays, Secrets, parse_urls};
 pub use names::{Names, NamesSection, NodeResolver};
-pub use node::{NodeSection, parse_interface};
+pub use node::{NodeSection, parse_interface, parse_node_address, parse_node_name};
 pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
 pub use problem::{ConfigProblem, resolve_keys};
 pub use relay::{RelaySection, RelaySettings, RelayTls};

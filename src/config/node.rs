@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use vip::LocalServers;
 use vip::nft::{Guard, Masquerade};
@@ -51,13 +51,49 @@ impl NodeSection {
     /// Checks the values.
     ///
     /// # Errors
-    /// When the interface can't have this name.
+    /// When no node can have one of them.
     pub fn check(&self) -> Result<()> {
-        parse_interface(&self.interface).map_err(|error| {
-            KeyError::new("node", "interface", format!("[node] interface: {error}"))
-        })?;
+        let refuse = |key: &'static str, why: &dyn std::fmt::Display| {
+            KeyError::new("node", key, format!("[node] {key}: {why}"))
+        };
+        parse_interface(&self.interface).map_err(|error| refuse("interface", &error))?;
+        let address = self.address.map_or(Ok(Ipv4Addr::UNSPECIFIED), check_node_address);
+        address.map_err(|error| refuse("address", &error))?;
+        let name = self.name.as_deref().map(parse_node_name).transpose();
+        name.map_err(|error| refuse("name", &error))?;
+        ensure!(!self.lock.as_os_str().is_empty(), refuse("lock", &"is empty: name a file"));
         Ok(())
     }
+}
+
+/// Parses an address that a node can have, where others see it.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_node_address(text: &str) -> Result<Ipv4Addr> {
+    check_node_address(text.parse().context("write an IPv4 address: 10.0.0.7")?)
+}
+
+fn check_node_address(address: Ipv4Addr) -> Result<Ipv4Addr> {
+    let is_nobodys = address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address.is_broadcast();
+    ensure!(!is_nobodys, "{address} can't be where real servers see this node: use one of its own");
+    Ok(address)
+}
+
+/// Parses the name of a node, which others are told.
+///
+/// # Errors
+/// When it is empty, or a line of text can't have it.
+pub fn parse_node_name(text: &str) -> Result<String> {
+    let is_name = !text.trim().is_empty() && !text.contains(char::is_control);
+    ensure!(
+        is_name,
+        "{text:?} is no name: use one line of text, or leave it out for the host name"
+    );
+    Ok(text.to_owned())
 }
 
 /// The longest name of an interface: `IFNAMSIZ` of `linux/if.h`, less the byte that ends it.
