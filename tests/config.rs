@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use support::{Ran, example, http, read_request, serve_with, vipd, vipd_with};
+use support::{ForNobody, Ran, example, http, read_request, serve_with, vipd, vipd_with};
 use tempfile::TempDir;
 
 /// A configuration file in a directory of its own.
@@ -258,7 +258,7 @@ fn a_check_includes_clients_and_what_marathons_have_in_common() {
     write(&format!("[[marathon]]\nurls = [\"https://m1:8443\"]\nca-file = \"{ca}\"\n"));
     let ran = file.run("config check");
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.out.contains("cannot create an HTTP client for https://m1:8443"), "{ran:?}");
+    assert!(ran.out.contains(":3:1: marathon.ca-file: "), "{ran:?}");
     write("[[marathon]]\nurls = [\"http://m1:8080\"]\n[[marathon]]\nurls = [\"http://m1:8080\"]\n");
     let ran = file.run("config check");
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -388,6 +388,150 @@ fn assert_problems(file: &File, args: &str, expected: &[(&str, &str, &str)]) {
     }
 }
 
+/// A fault of one key is no fault of another, and hides none.
+#[test]
+fn a_check_names_each_fault_once_at_its_own_key() {
+    let file = File::new("");
+    let [junk, none] = [put(&file, "junk", "no certificate"), "\"/none\"".to_owned()];
+    let relay = "relay = [\"https://r1:9615\"]\n";
+    for (keys, expected) in [
+        (
+            format!("user = \"vipd\"\npassword-file = {none}\n"),
+            &[("4:1", "marathon.password-file", "cannot read password-file /none")][..],
+        ),
+        (
+            format!("user-file = {none}\npassword-file = {none}\n"),
+            &[
+                ("3:1", "marathon.user-file", "cannot read user-file /none"),
+                ("4:1", "marathon.password-file", "cannot read password-file /none"),
+            ],
+        ),
+        (
+            format!("client-cert-file = {none}\nclient-key-file = {none}\n"),
+            &[
+                ("3:1", "marathon.client-cert-file", "cannot read client-cert-file /none"),
+                ("4:1", "marathon.client-key-file", "cannot read client-key-file /none"),
+            ],
+        ),
+        (
+            format!("{relay}relay-cert-file = {none}\nrelay-key-file = {none}\n"),
+            &[
+                ("4:1", "marathon.relay-cert-file", "cannot read relay-cert-file /none"),
+                ("5:1", "marathon.relay-key-file", "cannot read relay-key-file /none"),
+            ],
+        ),
+        (
+            format!("client-cert-file = {junk}\nclient-key-file = {junk}\n"),
+            &[
+                ("3:1", "marathon.client-cert-file", "has no certificate as PEM"),
+                ("4:1", "marathon.client-key-file", "is no private key as PEM"),
+            ],
+        ),
+        (
+            format!("{relay}relay-cert-file = {junk}\nrelay-key-file = {junk}\n"),
+            &[
+                ("4:1", "marathon.relay-cert-file", "has no certificate as PEM"),
+                ("5:1", "marathon.relay-key-file", "is no private key as PEM"),
+            ],
+        ),
+        (
+            format!("ca-file = {junk}\n"),
+            &[("3:1", "marathon.ca-file", "has no certificate as PEM")],
+        ),
+        (
+            format!("{relay}relay-ca-file = {junk}\n"),
+            &[("4:1", "marathon.relay-ca-file", "has no certificate as PEM")],
+        ),
+    ] {
+        put(&file, "vipd.toml", &format!("[[marathon]]\nurls = [\"http://m1\"]\n{keys}"));
+        assert_problems(&file, "", expected);
+    }
+    for (keys, expected) in [
+        ("urls = []\n", &[("4:1", "marathon.urls", "needs")][..]),
+        ("name = \"second\"\n", &[("3:1", "marathon", "needs urls")]),
+        (
+            "urls = \"http://m2\"\nuser = \"vipd\"\n",
+            &[("4:1", "marathon.urls", "expected"), ("5:1", "marathon.user", "needs both")],
+        ),
+        (
+            "urls = [\"m2\"]\n[[marathon]]\nname = \"third\"\n",
+            &[("4:1", "marathon.urls", "not a URL"), ("5:1", "marathon", "needs urls")],
+        ),
+    ] {
+        let first = "[[marathon]]\nurls = [\"http://m1\"]\n[[marathon]]\n";
+        put(&file, "vipd.toml", &format!("{first}{keys}"));
+        assert_problems(&file, "", expected);
+    }
+}
+
+#[test]
+fn a_check_finds_a_relay_that_could_not_start_or_serve() {
+    let file = File::new("");
+    for (keys, key, reason) in [
+        ("max-clients = 0", "max-clients", "is 0"),
+        ("max-clients = 99999999", "max-clients", "use at most 16384"),
+        ("clients-per-address = 0", "clients-per-address", "is 0"),
+        ("listen = \"127.0.0.1:0\"", "listen", "use a port from 1 to 65535"),
+        ("cert-file = \"/none\"", "cert-file", "needs both cert-file and key-file"),
+        ("key-file = \"/none\"", "key-file", "needs both cert-file and key-file"),
+        ("client-ca-file = \"/none\"", "client-ca-file", "needs TLS"),
+        ("client-ca-file = \"/none\"\nlisten = \"10.0.0.1:9615\"", "client-ca-file", "needs TLS"),
+    ] {
+        put(&file, "vipd.toml", &format!("[relay]\n{keys}\n"));
+        assert_problems(&file, "", &[("2:1", &format!("relay.{key}"), reason)]);
+    }
+    // The files are those of the relay's node alone.
+    put(
+        &file,
+        "vipd.toml",
+        "[relay]\ntoken-file = \"/none\"\ncert-file = \"/none\"\nkey-file = \"/none\"\n",
+    );
+    assert_problems(&file, "", &[]);
+    let unread = [
+        ("2:1", "relay.token-file", "cannot read token-file /none"),
+        ("3:1", "relay.cert-file", "cannot read cert-file /none"),
+        ("4:1", "relay.key-file", "cannot read key-file /none"),
+    ];
+    assert_problems(&file, "--relay", &unread);
+    put(&file, "vipd.toml", "[relay]\ntoken-file = \"credential:no-such\"\n");
+    assert_problems(&file, "--relay", &[]);
+    let unit = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/deploy/systemd/vipd-relay.service"
+    ));
+    assert!(unit.unwrap().contains("\nExecStartPre=/usr/bin/vipd config check --relay\n"));
+}
+
+/// What can't be in a header would be refused at each request, or be another token at the other end.
+#[test]
+fn a_token_is_one_line_that_a_header_can_have_on_both_sides() {
+    let file = File::new("");
+    for (token, reason) in [
+        ("", Some("is empty")),
+        ("\n", Some("is empty")),
+        ("one\ntwo\n", Some("is no token")),
+        ("o\u{1}ne\n", Some("is no token")),
+        ("tok\u{e9}n\n", Some("is no token")),
+        (" token\n", Some("is no token")),
+        ("to ken\n", None),
+        ("dG9r+ZW4/==\r\n", None),
+    ] {
+        let path = put(&file, "token", token);
+        for (args, text, key) in [
+            (
+                "",
+                "[[marathon]]\nurls = [\"http://m1\"]\nrelay = [\"http://r1:9615\"]\nrelay-",
+                ("4:1", "marathon.relay-token-file"),
+            ),
+            ("--relay", "[relay]\n", ("2:1", "relay.token-file")),
+        ] {
+            put(&file, "vipd.toml", &format!("{text}token-file = {path}\n"));
+            let expected: Vec<_> = reason.iter().map(|reason| (key.0, key.1, *reason)).collect();
+            assert_problems(&file, args, &expected);
+        }
+    }
+}
+
 #[test]
 fn a_value_that_no_node_can_have_is_refused() {
     let file = File::new("");
@@ -420,4 +564,51 @@ fn a_value_that_no_node_can_have_is_refused() {
     }
     let relay = vipd(&["relay", "--listen", "127.0.0.1:0", "--marathon", "http://127.0.0.1:1"]);
     assert!(relay.code == Some(2) && relay.err.contains("use a port from 1 to 65535"), "{relay:?}");
+}
+
+/// A user who may not read a file knows nothing of its faults.
+#[test]
+fn a_missing_right_is_no_problem_of_the_file() {
+    let Some(nobody) = ForNobody::new() else { return };
+    let (config, password) = (nobody.at("vipd.toml"), nobody.at("password"));
+    let private = |path: &PathBuf| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, mode).unwrap();
+    };
+    std::fs::write(&password, "hunter2").unwrap();
+    private(&password);
+    let socket = nobody.at("socket");
+    let write = |keys: &str| {
+        let text = format!(
+            "[agent]\nsocket = {socket:?}\n{keys}[[marathon]]\nurls = [\"http://127.0.0.1:1\"]\n\
+             user = \"vipd\"\npassword-file = {password:?}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    write("");
+    let ran = nobody.run(&config, &["config", "check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let said = "not checked as a whole: run as root, or as the user that the agent runs as";
+    assert!(ran.out.contains("password-file") && ran.out.contains(said), "{ran:?}");
+    assert!(!ran.out.contains("problem"), "{ran:?}");
+    let ran = nobody.run(&config, &["config", "check", "--output", "json"]);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &found["ok"]), (Some(2), &json!(false)), "{found}");
+    assert_eq!(found["problems"][0]["denied"], true, "{found}");
+    let ran = nobody.run(&config, &["doctor", "--output", "json"]);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    let check = &found["groups"][0]["checks"][0];
+    assert_eq!(check["level"], "ok", "{check}");
+    assert!(check["cure"].as_str().unwrap().contains("run as root"), "{check}");
+    // What is wrong all the same is a problem.
+    write("sync-period = 0\n");
+    let ran = nobody.run(&config, &["config", "check"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("\n1 problem: ") && ran.out.contains(said), "{ran:?}");
+    // And the whole file.
+    private(&config);
+    let ran = nobody.run(&config, &["config", "check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.out.contains("cannot read ") && ran.out.contains(said), "{ran:?}");
+    assert!(!ran.out.contains("problem"), "{ran:?}");
 }

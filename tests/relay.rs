@@ -10,7 +10,7 @@ use marathon_sim::{Config as SimConfig, Handle as Sim};
 use relay::{Change, Mirror};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use vipd::config::{Access, Marathon, RelaySection};
+use vipd::config::{Access, Marathon, RelaySection, RelaySettings};
 use vipd::relay::Relay;
 
 /// A Marathon with an app that has a VIP and one that has none, and a relay of it.
@@ -39,7 +39,7 @@ impl World {
         let marathon = Marathon::new(vec![sim.url().parse().unwrap()], Access::default());
         let scheme = if section.cert_file.is_some() { "https" } else { "http" };
         let listen = ([127, 0, 0, 1], 0).into();
-        let settings = RelaySection { listen, ..section }.resolve().unwrap();
+        let settings = RelaySettings { listen, ..section.resolve().unwrap() };
         let relay = Relay::bind(settings, &marathon, "node", 1).await.unwrap();
         let url = format!("{scheme}://{}", relay.address().unwrap()).parse().unwrap();
         Self { sim, url, task: tokio::spawn(relay.run()), http }

@@ -7,7 +7,7 @@ use node::KernelError;
 
 use super::output;
 use crate::admin::client::{AgentClient, NoAgent};
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// The agent to ask.
 #[derive(Debug, Args)]
@@ -62,11 +62,10 @@ pub(super) fn if_any(found: Result<AgentClient, NoAgent>) -> Result<Option<Agent
 
 /// Returns whether a right is missing.
 pub(super) fn is_denied(error: &Error) -> bool {
-    error.chain().any(|cause| {
-        let is_io = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
-        cause.downcast_ref().is_some_and(is_io)
-            || cause.downcast_ref().is_some_and(KernelError::is_denied)
-    })
+    let is_kernels = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref().is_some_and(KernelError::is_denied)
+    };
+    config::is_denied(error) || error.chain().any(is_kernels)
 }
 
 #[cfg(test)]

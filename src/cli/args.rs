@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use marathon::client::Url;
 use node::LinuxKernel;
@@ -55,6 +55,11 @@ struct AccessFiles {
     marathon_client_key_file: Option<PathBuf>,
 }
 
+/// An error of such a file. The key that it names isn't one of the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("--marathon-*-file or VIPD_MARATHON_*_FILE")]
+struct AccessFileError(#[source] anyhow::Error);
+
 impl AccessFiles {
     fn to_section(&self) -> MarathonSection {
         MarathonSection {
@@ -84,10 +89,7 @@ impl AccessFiles {
                 marathons.len()
             );
         };
-        // The keys that an error names are those of the file; these are flags or variables.
-        let access = section
-            .read_access(secrets)
-            .map_err(|error| anyhow!("--marathon-*-file or VIPD_MARATHON_*_FILE: {error:#}"))?;
+        let access = section.read_access(secrets).map_err(AccessFileError)?;
         marathon.access.auth = access.auth.or(marathon.access.auth.take());
         marathon.access.ca = access.ca.or(marathon.access.ca.take());
         marathon.access.identity = access.identity.or(marathon.access.identity.take());

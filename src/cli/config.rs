@@ -57,11 +57,12 @@ impl Config {
 /// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
 /// agent can go on with it: that the new address is free, and that a hold isn't lost.
 ///
-/// Exit status: 0 no problem, 1 problems, 2 error.
+/// Exit status: 0 no problem, 1 problems, 2 error, or this user may not read all of it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd config check
   vipd config check vipd.toml
+  vipd config check --relay
   vipd config check --output json")]
 struct ConfigCheck {
     /// File to check [default: the one that the agent reads]
@@ -71,6 +72,9 @@ struct ConfigCheck {
     /// As the unit does before a reload, whatever flags an overridden `ExecStart=` has.
     #[arg(long, value_name = "PID", conflicts_with = "file")]
     of_agent: Option<u32>,
+    /// Check as `vipd relay` does before a start: with the files that `[relay]` names
+    #[arg(long, conflicts_with = "of_agent")]
+    relay: bool,
     #[command(flatten)]
     marathons: Marathons,
     /// Output format
@@ -93,14 +97,20 @@ impl ConfigCheck {
         let problems = self.find_problems(&global, run.as_ref());
         let path = global.config_path();
         match self.output {
-            Format::Text => output::print_with(|out| print_problems(out, path, &problems))?,
+            Format::Text => {
+                output::print_with(|out| print_problems(out, path, &problems, self.relay))?;
+            }
             Format::Json => output::print_json(&json!({
                 "file": path,
                 "ok": problems.is_empty(),
                 "problems": problems,
             }))?,
         }
-        Ok(if problems.is_empty() { End::Fine } else { End::Found })
+        Ok(match problems.iter().all(|problem| problem.is_denied) {
+            _ if problems.is_empty() => End::Fine,
+            true => End::Trouble,
+            false => End::Found,
+        })
     }
 
     /// Finds the problems, with the flags of an agent if there is one.
@@ -111,13 +121,17 @@ impl ConfigCheck {
             return vec![ConfigProblem::of_file(&error)];
         }
         let marathons = run.map_or(&self.marathons, Run::marathons);
-        for name in global.absent_credentials().union(&marathons.absent_credentials()) {
+        let absent = global.absent_credentials(self.relay);
+        for name in absent.union(&marathons.absent_credentials()) {
             output::print_note(&format!("not checked: credential {name} is in the unit only"));
         }
         let (mut config, mut problems) = match global.resolve_leniently(Secrets::ReadPresent) {
             Ok(resolved) => resolved,
             Err(error) => return vec![ConfigProblem::of_file(&error)],
         };
+        if problems.iter().any(|problem| problem.is_denied && problem.line.is_none()) {
+            return problems;
+        }
         let are_known = !problems.iter().any(ConfigProblem::may_concern_marathons);
         let mut add = |error: anyhow::Error| {
             problems.push(ConfigProblem::of_error(&global.config_text(), &error));
@@ -135,7 +149,9 @@ impl ConfigCheck {
                 each.filter_map(|one| create_clients(&config, one).err()).for_each(&mut add);
             }
         }
-        if let Some(now) = ask_running_agent(&config)
+        if self.relay {
+            config.relay.check_files().into_iter().for_each(add);
+        } else if let Some(now) = ask_running_agent(&config)
             && let Err(error) = check_successor(&now, &config.agent)
         {
             add(error);
@@ -160,19 +176,33 @@ fn ask_running_agent(config: &Settings) -> Option<AgentSettings> {
     })
 }
 
-fn print_problems(out: &mut dyn Write, path: &Path, problems: &[ConfigProblem]) -> io::Result<()> {
+fn print_problems(
+    out: &mut dyn Write,
+    path: &Path,
+    problems: &[ConfigProblem],
+    is_relays: bool,
+) -> io::Result<()> {
     let path = path.display().to_string();
-    for ConfigProblem { line, column, key, reason } in problems {
+    for ConfigProblem { line, column, key, reason, .. } in problems {
         let place = [line, column].into_iter().flatten().map(|number| format!(":{number}"));
         let place: String = place.collect();
         let key = key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
         writeln!(out, "{}{place}: {}{}", Printable(&path), Printable(&key), Printable(reason))?;
     }
-    match problems.len() {
-        0 => writeln!(out, "{}: no problem", Printable(&path)),
-        1 => writeln!(out, "1 problem: the agent would neither start nor reload with this"),
-        many => {
-            writeln!(out, "{many} problems: the agent would neither start nor reload with these")
-        }
+    let denied = problems.iter().filter(|problem| problem.is_denied).count();
+    let who = match is_relays {
+        true => "the relay would not start",
+        false => "the agent would neither start nor reload",
+    };
+    match problems.len() - denied {
+        0 if denied == 0 => writeln!(out, "{}: no problem", Printable(&path))?,
+        0 => {}
+        1 => writeln!(out, "1 problem: {who} with this")?,
+        many => writeln!(out, "{many} problems: {who} with these")?,
     }
+    if denied > 0 {
+        let said = "not checked as a whole: run as root, or as the user that the agent runs as";
+        writeln!(out, "{}: {said}", Printable(&path))?;
+    }
+    Ok(())
 }

@@ -14,8 +14,8 @@ use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 use super::output;
 use crate::config::{
     Config, ConfigFile, ConfigProblem, DEFAULT_FILE, KeyError, LogLevel, Marathon, MarathonSection,
-    ProbeMode, Secrets, check_socket, parse_interface, parse_node_address, parse_node_name,
-    read_text, resolve_keys,
+    ProbeMode, RelaySection, Secrets, check_socket, parse_interface, parse_node_address,
+    parse_node_name, read_text, resolve_keys,
 };
 use crate::logging;
 
@@ -260,10 +260,12 @@ impl Global {
         problems.iter().map(describe).collect()
     }
 
-    /// Lists the credentials in the file that only the unit has.
-    pub(super) fn absent_credentials(&self) -> BTreeSet<String> {
+    /// Lists the credentials in the file that only the unit has: those for Marathons, and for a relay.
+    pub(super) fn absent_credentials(&self, is_relays: bool) -> BTreeSet<String> {
         let file = resolve_keys(&self.config_text(), Ok).map(|(file, _)| file).unwrap_or_default();
+        let relay = is_relays.then_some(&file.relay);
         let absent = file.marathon.iter().flat_map(MarathonSection::absent_credentials);
+        let absent = absent.chain(relay.into_iter().flat_map(RelaySection::absent_credentials));
         absent.map(ToOwned::to_owned).collect()
     }
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use marathon::client::{Client, ClientConfig, Identity, plain_client};
+use marathon::client::{Client, ClientConfig, plain_client};
 
 use crate::admin::HoldFiles;
 use crate::config::{AgentSettings, Config, KeyError, Marathon, Relays};
@@ -50,8 +50,7 @@ fn create_relay_client(
 
 /// Creates the HTTP client that relays let in.
 pub(super) fn create_relay_http(relays: &Relays) -> Result<reqwest::Client> {
-    let identity = relays.identity.as_ref().map(|pem| Identity::new(pem, b""));
-    let ca = relays.ca.clone();
+    let (ca, identity) = (relays.ca.clone(), relays.identity.clone());
     let http = ClientConfig { ca, identity, ..ClientConfig::new(relays.urls.clone()) };
     plain_client(&http).context("the relays")
 }

@@ -1,6 +1,7 @@
 //! The error of a value in the configuration file.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 use anyhow::Error;
 
@@ -25,6 +26,8 @@ impl KeyError {
     pub fn set_index(error: &mut Error, index: usize) {
         if let Some(at) = error.downcast_mut::<Self>() {
             at.index = Some(index);
+        } else if let Some(KeyErrors(all)) = error.downcast_mut() {
+            all.iter_mut().for_each(|each| Self::set_index(each, index));
         }
     }
 }
@@ -36,3 +39,50 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+/// The errors of several keys that were found together.
+#[derive(Debug)]
+pub struct KeyErrors(Vec<Error>);
+
+impl fmt::Display for KeyErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.0.iter().map(|each| format!("{each:#}")).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl std::error::Error for KeyErrors {}
+
+/// Returns both results, or the errors of both.
+pub(super) fn both<A, B>(
+    first: Result<A, Error>,
+    second: Result<B, Error>,
+) -> Result<(A, B), Error> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(first), Err(second)) => {
+            let all = [first, second].into_iter().flat_map(split_error).collect();
+            Err(KeyErrors(all).into())
+        }
+    }
+}
+
+/// Returns the errors that an error consists of.
+pub(super) fn split_error(error: Error) -> Vec<Error> {
+    match error.downcast() {
+        Ok(KeyErrors(all)) => all,
+        Err(error) => vec![error],
+    }
+}
+
+/// Returns whether it is an error for want of a right, and of nothing else: who has the right may find
+/// that nothing is wrong.
+#[must_use]
+pub fn is_denied(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        let is_denied_io = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+        cause.downcast_ref().is_some_and(is_denied_io)
+            || cause.downcast_ref().is_some_and(|KeyErrors(all)| all.iter().all(is_denied))
+    })
+}

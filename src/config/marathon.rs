@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Secret, Url};
 use serde::Deserialize;
 
-use super::key_error::KeyError;
+use super::key_error::{KeyError, both};
 use super::secret_file;
 
 /// A `[[marathon]]` section of the file.
@@ -77,8 +77,8 @@ pub struct Relays {
     pub token: Option<Secret>,
     /// CA certificates, as PEM.
     pub ca: Option<Vec<u8>>,
-    /// The client's certificate chain and its key, as PEM.
-    pub identity: Option<Vec<u8>>,
+    /// The client's certificate and key.
+    pub identity: Option<Identity>,
 }
 
 /// Credentials, trusted CAs and proxy for one Marathon.
@@ -152,12 +152,16 @@ impl MarathonSection {
             return self.without_absent_credentials().resolve(Secrets::Read);
         }
         let access = self.read_access(secrets)?;
+        let relays = self.resolve_relays(secrets)?;
+        // The last: without its URLs, the rest of the section can't be judged.
         let urls = parse_urls(self.urls.iter().map(String::as_str))
             .context(key_error("urls", "[[marathon]] urls"))?;
+        if urls.is_empty() {
+            bail!(key_error("urls", "[[marathon]] needs urls: one for each of its servers"));
+        }
         let unnamed = Marathon::new(urls, access);
         let framework = self.framework.as_deref().map(Arc::from);
         let name = self.name.clone().unwrap_or(unnamed.name);
-        let relays = self.resolve_relays(secrets)?;
         Ok(Marathon { name, framework, relays, ..unnamed })
     }
 
@@ -204,26 +208,20 @@ impl MarathonSection {
 
     fn resolve_relays(&self, secrets: Secrets) -> Result<Relays> {
         let urls = parse_urls(self.relay.iter().map(String::as_str))
-            .context(key_error("relay", "[[marathon]] relay"))?;
-        if urls.is_empty() || secrets == Secrets::Skip {
-            return Ok(Relays { urls, ..Relays::default() });
+            .context(key_error("relay", "[[marathon]] relay"));
+        if self.relay.is_empty() || secrets == Secrets::Skip {
+            return Ok(Relays { urls: urls?, ..Relays::default() });
         }
         let token = self.relay_token_file.as_deref();
-        let token = token.map(|path| read_line("relay-token-file", path));
-        let ca = self.relay_ca_file.as_deref().map(|path| read_file("relay-ca-file", path));
-        let identity = match (&self.relay_cert_file, &self.relay_key_file) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => {
-                let certificate = read_file("relay-cert-file", certificate)?;
-                Some([certificate, b"\n".to_vec(), read_file("relay-key-file", key)?].concat())
-            }
-            (certificate, _) => bail!(key_error(
-                if certificate.is_some() { "relay-cert-file" } else { "relay-key-file" },
-                "[[marathon]] needs both relay-cert-file and relay-key-file, or neither",
-            )),
-        };
-        let token = token.transpose()?.map(Secret::from);
-        Ok(Relays { urls, token, ca: ca.transpose()?, identity })
+        let token = token.map(|path| secret_file::read_token("marathon", "relay-token-file", path));
+        let ca = read_authorities("relay-ca-file", self.relay_ca_file.as_deref());
+        let identity = read_identity(
+            ("relay-cert-file", self.relay_cert_file.as_deref()),
+            ("relay-key-file", self.relay_key_file.as_deref()),
+        );
+        let ((urls, token), (ca, identity)) =
+            both(both(urls, token.transpose()), both(ca, identity))?;
+        Ok(Relays { urls, token, ca, identity })
     }
 
     /// Reads the files with secrets and certificates that are named.
@@ -240,27 +238,31 @@ impl MarathonSection {
         }
         Ok(Access {
             auth: self.read_auth()?,
-            ca: self.ca_file.as_deref().map(|path| read_file("ca-file", path)).transpose()?,
-            identity: self.read_identity()?,
+            ca: read_authorities("ca-file", self.ca_file.as_deref())?,
+            identity: read_identity(
+                ("client-cert-file", self.client_cert_file.as_deref()),
+                ("client-key-file", self.client_key_file.as_deref()),
+            )?,
             proxy: self.proxy.as_deref().map(parse_proxy).transpose()?,
         })
     }
 
     fn read_auth(&self) -> Result<Option<Auth>> {
-        match (self.read_user()?, &self.password_file, &self.service_account_file) {
-            (None, None, None) => Ok(None),
-            (Some(user), Some(path), None) => {
-                let password = read_line("password-file", path)?.into();
-                Ok(Some(Auth::Basic(BasicAuth { user, password })))
+        let has_user = self.user.is_some() || self.user_file.is_some();
+        match (has_user, &self.password_file, &self.service_account_file) {
+            (false, None, None) => Ok(None),
+            (true, Some(path), None) => {
+                let (user, password) = both(self.read_user(), read_line("password-file", path))?;
+                Ok(Some(Auth::Basic(BasicAuth { user, password: password.into() })))
             }
-            (None, None, Some(path)) => read_service_account(path).map(Some),
+            (false, None, Some(path)) => read_service_account(path).map(Some),
             (_, _, Some(_)) => bail!(key_error(
                 "service-account-file",
                 "[[marathon]] has both a user and a service account: leave out the user and \
                  password-file, or service-account-file",
             )),
-            (user, ..) => bail!(key_error(
-                match (user.is_some(), &self.user) {
+            (..) => bail!(key_error(
+                match (has_user, &self.user) {
                     (false, _) => "password-file",
                     (true, Some(_)) => "user",
                     (true, None) => "user-file",
@@ -270,29 +272,42 @@ impl MarathonSection {
         }
     }
 
-    fn read_user(&self) -> Result<Option<String>> {
+    fn read_user(&self) -> Result<String> {
         match (&self.user, &self.user_file) {
             (Some(_), Some(_)) => bail!(key_error(
                 "user-file",
                 "[[marathon]] has both user and user-file: leave out one",
             )),
-            (None, Some(path)) => read_line("user-file", path).map(Some),
-            (user, None) => Ok(user.clone()),
+            (None, Some(path)) => read_line("user-file", path),
+            (user, None) => Ok(user.clone().unwrap_or_default()),
         }
     }
+}
 
-    fn read_identity(&self) -> Result<Option<Identity>> {
-        match (&self.client_cert_file, &self.client_key_file) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => {
-                let certificate = read_file("client-cert-file", certificate)?;
-                Ok(Some(Identity::new(&certificate, &read_file("client-key-file", key)?)))
-            }
-            (certificate, _) => bail!(key_error(
-                if certificate.is_some() { "client-cert-file" } else { "client-key-file" },
-                "[[marathon]] needs both client-cert-file and client-key-file, or neither",
-            )),
+/// Reads the certificates to trust, which a key names.
+fn read_authorities(key: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>> {
+    path.map(|path| secret_file::read_certificate_text("marathon", key, path)).transpose()
+}
+
+/// Reads a client's certificate and its private key, each named by a key.
+fn read_identity(
+    certificate: (&'static str, Option<&Path>),
+    private: (&'static str, Option<&Path>),
+) -> Result<Option<Identity>> {
+    let ((certificate_key, certificate), (private_key, private)) = (certificate, private);
+    match (certificate, private) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(private)) => {
+            let (certificate, private) = both(
+                secret_file::read_certificate_text("marathon", certificate_key, certificate),
+                secret_file::read_private_key_text("marathon", private_key, private),
+            )?;
+            Ok(Some(Identity::new(&certificate, &private)))
         }
+        (certificate, _) => bail!(key_error(
+            if certificate.is_some() { certificate_key } else { private_key },
+            format!("[[marathon]] needs both {certificate_key} and {private_key}, or neither"),
+        )),
     }
 }
 
@@ -470,6 +485,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.json");
         let file = MarathonSection {
+            urls: vec!["http://m1:8080".into()],
             service_account_file: Some(path.clone()),
             ..MarathonSection::default()
         };

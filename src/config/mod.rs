@@ -31,7 +31,7 @@ pub use cluster::ClusterSection;
 pub use file::{ConfigFile, DEFAULT_FILE, read_text};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
-pub use key_error::KeyError;
+pub use key_error::{KeyError, KeyErrors, is_denied};
 pub use log::{LogLevel, LogSection};
 pub use marathon::{Access, Marathon, MarathonSection, Relays, Secrets, parse_urls};
 pub use names::{Names, NamesSection, NodeResolver};

@@ -1,15 +1,16 @@
 //! Problems of the configuration file: where they are, and what is left of the file without them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use anyhow::{Error, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::file::ConfigFile;
-use super::key_error::KeyError;
+use super::key_error::{KeyError, is_denied, split_error};
 
 /// A problem of the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,13 +23,17 @@ pub struct ConfigProblem {
     pub key: Option<String>,
     /// Why the value isn't taken, and what to do. It repeats no value that may be secret.
     pub reason: String,
+    /// This process may not read what it is about, so there may be no problem at all.
+    #[serde(rename = "denied", skip_serializing_if = "std::ops::Not::not")]
+    pub is_denied: bool,
 }
 
 impl ConfigProblem {
     /// Creates the problem of the file as a whole.
     #[must_use]
     pub fn of_file(error: &Error) -> Self {
-        Self { line: None, column: None, key: None, reason: format!("{error:#}") }
+        let (reason, is_denied) = (format!("{error:#}"), is_denied(error));
+        Self { line: None, column: None, key: None, reason, is_denied }
     }
 
     /// Creates the problem that an error is about, at its key in the text of the file.
@@ -37,10 +42,7 @@ impl ConfigProblem {
         let (document, _) = DeTable::parse_recoverable(text);
         let place = error.downcast_ref().and_then(|at| Place::of_key(document.get_ref(), at));
         match place {
-            Some(place) => {
-                let reason = format!("{error:#}");
-                Self::at_offset(text, place.span.start, Some(place.name()), reason)
-            }
+            Some(place) => Self::at_place(text, &place, error),
             None => Self::of_file(error),
         }
     }
@@ -75,11 +77,17 @@ impl ConfigProblem {
         !self.key.as_ref().is_some_and(is_other)
     }
 
+    fn at_place(text: &str, place: &Place, error: &Error) -> Self {
+        let reason = format!("{error:#}");
+        let problem = Self::at_offset(text, place.span.start, Some(place.name()), reason);
+        Self { is_denied: is_denied(error), ..problem }
+    }
+
     fn at_offset(text: &str, offset: usize, key: Option<String>, reason: String) -> Self {
         let before = text.get(..offset).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Self { line: Some(line), column: Some(column), key, reason }
+        Self { line: Some(line), column: Some(column), key, reason, is_denied: false }
     }
 }
 
@@ -112,28 +120,36 @@ pub fn resolve_keys<T>(
         let reason = hide_values(error.message());
         problems.push(ConfigProblem::at_offset(text, offset, None, reason));
     }
+    // What was removed, each with the start of its table: that it is missing is no other problem.
+    let mut removed = BTreeSet::new();
     loop {
-        let (place, reason) = match parse_tables(&tables) {
+        let errors = match parse_tables(&tables) {
             Ok(file) => match resolve(file) {
                 Ok(resolved) => return Ok((resolved, problems)),
-                Err(error) => {
-                    let place = error.downcast_ref().and_then(|at| Place::of_key(&tables, at));
-                    match place {
-                        Some(place) => (place, format!("{error:#}")),
-                        None => return Err(error),
-                    }
-                }
+                Err(error) => split_error(error),
             },
             Err(error) => {
                 let reason = hide_values(error.message());
-                match Place::of_parse_error(&tables, &error) {
-                    Some(place) => (place, reason),
-                    None => return Err(anyhow!(reason)),
-                }
+                let Some(place) = Place::of_parse_error(&tables, &error) else {
+                    return Err(anyhow!(reason));
+                };
+                removed.extend(place.remove_from(&mut tables));
+                let (at, name) = (place.span.start, place.name());
+                problems.push(ConfigProblem::at_offset(text, at, Some(name), reason));
+                continue;
             }
         };
-        place.remove_from(&mut tables);
-        problems.push(ConfigProblem::at_offset(text, place.span.start, Some(place.name()), reason));
+        let mut at_fault = Vec::new();
+        for error in errors {
+            let found = error.downcast_ref::<KeyError>();
+            let found = found.and_then(|at| Some((Place::of_key(&tables, at)?, at.key.to_owned())));
+            let Some((place, key)) = found else { return Err(error) };
+            if !removed.contains(&(place.start, key)) {
+                problems.push(ConfigProblem::at_place(text, &place, &error));
+            }
+            at_fault.push(place);
+        }
+        removed.extend(at_fault.iter().flat_map(|place| place.remove_from(&mut tables)));
     }
 }
 
@@ -154,8 +170,12 @@ fn hide_values(message: &str) -> String {
 #[derive(Debug)]
 struct Place {
     table: String,
-    /// The number of the table, where it may be repeated, and the key; `None`: the table itself.
-    key: Option<(usize, String)>,
+    /// The number of the table, where it may be repeated; `None`: all of them.
+    index: Option<usize>,
+    /// The key; `None`: the table itself.
+    key: Option<String>,
+    /// Where the table begins, whatever is removed.
+    start: usize,
     /// The bytes from the name to the end of the value.
     span: Range<usize>,
 }
@@ -189,33 +209,66 @@ impl Place {
     fn of_key(tables: &DeTable<'_>, error: &KeyError) -> Option<Self> {
         let is_meant = |place: &Self| {
             place.table == error.table
-                && place.key.as_ref().is_none_or(|(index, key)| {
-                    *index == error.index.unwrap_or_default() && key == error.key
-                })
+                && place.index.is_none_or(|index| index == error.index.unwrap_or_default())
+                && place.key.as_ref().is_none_or(|key| key == error.key)
         };
         let found = list_places(tables).into_iter().filter(is_meant);
-        found.max_by_key(|place| place.key.is_some())
+        found.max_by_key(|place| (place.key.is_some(), place.index))
     }
 
     fn name(&self) -> String {
         match &self.key {
-            Some((_, key)) => format!("{}.{key}", self.table),
+            Some(key) => format!("{}.{key}", self.table),
             None => self.table.clone(),
         }
     }
 
-    fn remove_from(&self, tables: &mut DeTable<'_>) {
-        let Some((index, key)) = &self.key else {
+    /// Removes it, and with a key those that mean something else without it. Returns the keys, each with
+    /// the start of its table.
+    fn remove_from(&self, tables: &mut DeTable<'_>) -> Vec<(usize, String)> {
+        let Some(index) = self.index else {
             tables.remove(self.table.as_str());
-            return;
+            return Vec::new();
         };
-        let table = match tables.get_mut(self.table.as_str()).map(Spanned::get_mut) {
-            Some(DeValue::Array(items)) => items.get_mut(*index).map(Spanned::get_mut),
+        let place = match tables.get_mut(self.table.as_str()).map(Spanned::get_mut) {
+            Some(DeValue::Array(items)) if self.key.is_none() => {
+                let mut others = DeArray::new();
+                let all = items.iter().enumerate().filter(|(number, _)| *number != index);
+                all.for_each(|(_, item)| others.push(item.clone()));
+                *items = others;
+                return Vec::new();
+            }
+            Some(DeValue::Array(items)) => items.get_mut(index).map(Spanned::get_mut),
             table => table,
         };
-        if let Some(DeValue::Table(table)) = table {
-            table.remove(key.as_str());
+        let (Some(DeValue::Table(table)), Some(key)) = (place, &self.key) else {
+            return Vec::new();
+        };
+        table.remove(key.as_str());
+        let partners = list_partners(&self.table, key);
+        partners.iter().for_each(|partner| drop(table.remove(*partner)));
+        let keys = partners.iter().map(|partner| (*partner).to_owned()).chain([key.clone()]);
+        keys.map(|key| (self.start, key)).collect()
+    }
+}
+
+/// Lists the keys that without `key` would be wrong or mean something else, though they are right.
+fn list_partners(table: &str, key: &str) -> &'static [&'static str] {
+    match (table, key) {
+        ("marathon", "user" | "user-file" | "password-file") => {
+            &["user", "user-file", "password-file"]
         }
+        ("marathon", "client-cert-file" | "client-key-file") => {
+            &["client-cert-file", "client-key-file"]
+        }
+        ("marathon", "relay-cert-file" | "relay-key-file") => {
+            &["relay-cert-file", "relay-key-file"]
+        }
+        ("relay", "token-file") => &["listen"],
+        ("relay", "cert-file" | "key-file" | "client-ca-file") => {
+            &["cert-file", "key-file", "client-ca-file", "listen"]
+        }
+        _ => &[],
     }
 }
 
@@ -225,15 +278,29 @@ fn list_places(tables: &DeTable<'_>) -> Vec<Place> {
     for (name, value) in tables {
         let table = name.get_ref().to_string();
         let span = name.span().start..value.span().end;
-        places.push(Place { table: table.clone(), key: None, span });
-        let repeated = value.get_ref().as_array().into_iter().flatten();
+        places.push(Place {
+            table: table.clone(),
+            index: None,
+            key: None,
+            start: span.start,
+            span,
+        });
+        let repeated = value.get_ref().as_array();
         let single = value.get_ref().is_table().then_some(value);
-        for (index, keys) in repeated.chain(single).enumerate() {
-            let Some(keys) = keys.get_ref().as_table() else { continue };
-            places.extend(keys.iter().map(|(key, value)| Place {
+        for (index, item) in repeated.into_iter().flatten().chain(single).enumerate() {
+            let Some(keys) = item.get_ref().as_table() else { continue };
+            let place = |key: Option<String>, span: Range<usize>| Place {
                 table: table.clone(),
-                key: Some((index, key.get_ref().to_string())),
-                span: key.span().start..value.span().end,
+                index: Some(index),
+                key,
+                start: item.span().start,
+                span,
+            };
+            if repeated.is_some() {
+                places.push(place(None, item.span()));
+            }
+            places.extend(keys.iter().map(|(key, value)| {
+                place(Some(key.get_ref().to_string()), key.span().start..value.span().end)
             }));
         }
     }
@@ -345,7 +412,7 @@ mod tests {
         for table in tables.keys() {
             let key = Some(format!("{table}.any"));
             let problem =
-                ConfigProblem { line: Some(1), column: Some(1), key, reason: String::new() };
+                ConfigProblem { key, ..ConfigProblem::at_offset("", 0, None, String::new()) };
             assert_eq!(problem.may_concern_node(), table == "node", "{table}");
         }
     }

@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use marathon::client::Secret;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
-use super::key_error::KeyError;
-use super::secret_file::{read_file, read_line};
+use super::key_error::{KeyError, both, split_error};
+use super::secret_file::{self, find_absent_credential, read_certificates, read_private_key};
 
 /// The `[relay]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -103,7 +101,11 @@ impl RelaySection {
     /// # Errors
     /// When others could read the stream without a right, or a value is impossible.
     pub fn check(&self) -> Result<()> {
-        let Self { listen, relays, .. } = *self;
+        let Self { listen, relays, max_clients, clients_per_address, .. } = *self;
+        if listen.port() == 0 {
+            let why = format!("[relay] listen is {listen}: use a port from 1 to 65535");
+            bail!(key_error("listen", why));
+        }
         if !listen.ip().is_loopback() && self.token_file.is_none() && self.client_ca_file.is_none()
         {
             bail!(key_error(
@@ -117,7 +119,55 @@ impl RelaySection {
         if relays == 0 {
             bail!(key_error("relays", "[relay] relays is 0: give the number of relays, such as 3"));
         }
-        Ok(())
+        let most = caps::RELAY_CLIENTS;
+        if !(1..=most).contains(&max_clients) {
+            let limits = if max_clients == 0 { "at least 1" } else { &format!("at most {most}") };
+            let why = format!("[relay] max-clients is {max_clients}: use {limits}");
+            bail!(key_error("max-clients", why));
+        }
+        if clients_per_address == 0 {
+            let why = "[relay] clients-per-address is 0: use at least 1";
+            bail!(key_error("clients-per-address", why));
+        }
+        self.find_key_pair().map(drop)
+    }
+
+    /// Finds what is wrong with its files, except credentials that only the unit has.
+    #[must_use]
+    pub fn check_files(&self) -> Vec<Error> {
+        let mut rest = self.clone();
+        let is_absent = |path: &Option<PathBuf>| {
+            path.as_deref().is_some_and(|path| find_absent_credential(path).is_some())
+        };
+        if is_absent(&rest.token_file) {
+            rest.token_file = None;
+        }
+        if [&rest.cert_file, &rest.key_file, &rest.client_ca_file].into_iter().any(is_absent) {
+            (rest.cert_file, rest.key_file, rest.client_ca_file) = (None, None, None);
+        }
+        both(rest.read_token(), rest.read_tls()).err().map(split_error).unwrap_or_default()
+    }
+
+    /// Lists the credentials that only the unit has.
+    pub fn absent_credentials(&self) -> impl Iterator<Item = &str> {
+        let files = [&self.token_file, &self.cert_file, &self.key_file, &self.client_ca_file];
+        files.into_iter().flatten().filter_map(|path| find_absent_credential(path))
+    }
+
+    /// Returns the paths of the certificate and of its key, with which it speaks TLS.
+    fn find_key_pair(&self) -> Result<Option<(&Path, &Path)>> {
+        match (&self.cert_file, &self.key_file, &self.client_ca_file) {
+            (Some(cert), Some(key), _) => Ok(Some((cert, key))),
+            (None, None, None) => Ok(None),
+            (None, None, Some(_)) => bail!(key_error(
+                "client-ca-file",
+                "[relay] client-ca-file needs TLS: set cert-file and key-file too"
+            )),
+            (cert, ..) => bail!(key_error(
+                if cert.is_some() { "cert-file" } else { "key-file" },
+                "[relay] needs both cert-file and key-file, or neither"
+            )),
+        }
     }
 
     /// Checks the values, and reads the files with secrets.
@@ -127,53 +177,37 @@ impl RelaySection {
     pub fn resolve(&self) -> Result<RelaySettings> {
         self.check()?;
         let Self { listen, relays, max_clients, clients_per_address, .. } = *self;
-        let max_clients = max_clients.min(caps::RELAY_CLIENTS);
-        let (token, tls) = (self.read_token()?, self.read_tls()?);
+        let (token, tls) = both(self.read_token(), self.read_tls())?;
         Ok(RelaySettings { listen, token, tls, relays, max_clients, clients_per_address })
     }
 
     fn read_token(&self) -> Result<Option<Secret>> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let token = read_line("relay", "token-file", path)?;
-        if token.is_empty() {
-            bail!(key_error("token-file", format!("token-file {} is empty", path.display())));
-        }
-        Ok(Some(token.into()))
+        let path = self.token_file.as_deref();
+        path.map(|path| secret_file::read_token("relay", "token-file", path)).transpose()
     }
 
     fn read_tls(&self) -> Result<Option<RelayTls>> {
-        let (cert, key) = match (&self.cert_file, &self.key_file, &self.client_ca_file) {
-            (Some(cert), Some(key), _) => (cert, key),
-            (None, None, None) => return Ok(None),
-            (None, None, Some(_)) => bail!(key_error(
-                "client-ca-file",
-                "[relay] client-ca-file needs TLS: set cert-file and key-file too"
-            )),
-            (cert, ..) => bail!(key_error(
-                if cert.is_some() { "cert-file" } else { "key-file" },
-                "[relay] needs both cert-file and key-file, or neither"
-            )),
-        };
-        let chain = certificates("cert-file", cert)?;
-        let unusable = || {
-            key_error("key-file", format!("key-file {} is no private key as PEM", key.display()))
-        };
-        let key = PrivateKeyDer::from_pem_slice(&read_file("relay", "key-file", key)?)
-            .map_err(|_| unusable())?;
+        let Some((cert, key)) = self.find_key_pair()? else { return Ok(None) };
+        let own = both(
+            read_certificates("relay", "cert-file", cert),
+            read_private_key("relay", "key-file", key),
+        );
+        let client_ca = self.client_ca_file.as_deref();
+        let authorities =
+            client_ca.map(|path| read_certificates("relay", "client-ca-file", path)).transpose();
+        let ((chain, key), authorities) = both(own, authorities)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .context("TLS can't be set up")?;
-        let builder = match &self.client_ca_file {
+        let builder = match authorities {
             None => builder.with_no_client_auth(),
-            Some(path) => {
+            Some(authorities) => {
                 let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(certificates("client-ca-file", path)?);
+                roots.add_parsable_certificates(authorities);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                let verifier = verifier.build().with_context(|| {
-                    let why = format!("client-ca-file {} can't be used", path.display());
-                    key_error("client-ca-file", why)
-                })?;
+                let unusable = || key_error("client-ca-file", "client-ca-file can't be used");
+                let verifier = verifier.build().with_context(unusable)?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
@@ -185,15 +219,6 @@ impl RelaySection {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Some(RelayTls(config.into())))
     }
-}
-
-fn certificates(key: &'static str, path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = read_file("relay", key, path)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let all = all.ok().filter(|all| !all.is_empty());
-    all.with_context(|| {
-        key_error(key, format!("{key} {} has no certificate as PEM", path.display()))
-    })
 }
 
 fn key_error(key: &'static str, text: impl Into<String>) -> KeyError {

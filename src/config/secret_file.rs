@@ -4,6 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use marathon::client::Secret;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::key_error::KeyError;
 
@@ -22,6 +25,89 @@ pub(super) fn read_line(table: &'static str, key: &'static str, path: &Path) -> 
     let text = String::from_utf8(read_file(table, key, path)?)
         .map_err(|_| KeyError::new(table, key, format!("{key} {} is not text", path.display())))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Reads a token, as agents send it to relays: what can't be in a header is refused, and so is what would
+/// be another token at the other end.
+pub(super) fn read_token(table: &'static str, key: &'static str, path: &Path) -> Result<Secret> {
+    let token = read_line(table, key, path)?;
+    let refuse =
+        |why| Err(KeyError::new(table, key, format!("{key} {} {why}", path.display())).into());
+    if token.is_empty() {
+        return refuse("is empty");
+    }
+    let is_printable = token.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    if !is_printable || token.trim() != token {
+        return refuse(
+            "is no token: write one line of printable ASCII characters, without blanks at its ends",
+        );
+    }
+    Ok(token.into())
+}
+
+/// Reads a file with certificates.
+pub(super) fn read_certificates(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>> {
+    parse_certificates(table, key, path, &read_file(table, key, path)?)
+}
+
+/// Reads a file with certificates, and returns its text.
+pub(super) fn read_certificate_text(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<u8>> {
+    let pem = read_file(table, key, path)?;
+    parse_certificates(table, key, path, &pem)?;
+    Ok(pem)
+}
+
+fn parse_certificates(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let all = all.ok().filter(|all| !all.is_empty());
+    all.with_context(|| {
+        KeyError::new(table, key, format!("{key} {} has no certificate as PEM", path.display()))
+    })
+}
+
+/// Reads a file with a private key.
+pub(super) fn read_private_key(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+) -> Result<PrivateKeyDer<'static>> {
+    parse_private_key(table, key, path, &read_file(table, key, path)?)
+}
+
+/// Reads a file with a private key, and returns its text.
+pub(super) fn read_private_key_text(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<u8>> {
+    let pem = read_file(table, key, path)?;
+    parse_private_key(table, key, path, &pem)?;
+    Ok(pem)
+}
+
+fn parse_private_key(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+    pem: &[u8],
+) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let why = format!("{key} {} is no private key as PEM", path.display());
+        KeyError::new(table, key, why).into()
+    })
 }
 
 /// Returns the name of a credential that this process can't have, and the unit may: a command beside the

@@ -1,31 +1,11 @@
 //! Commands that ask an agent over HTTP: one on another node, or the one of this node whose socket they
 //! may not use.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use crate::site::{Site, run};
+use crate::support::{ForNobody, vipd};
 use crate::world::World;
-
-const NOBODY: u32 = 65_534;
-
-/// Exit code, output and errors of a run.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn run_command(command: &mut Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// Does it beside an agent that serves 3.3.0.6:80 with two tasks of `/web`: with the agent's URL and its
 /// folder.
@@ -38,16 +18,10 @@ fn beside_an_agent(ask: impl FnOnce(&str, &Path) + Send + 'static) {
     });
 }
 
-fn vipd(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
-    command.args(args).env_remove("VIPD_MARATHON").env("VIPD_CONFIG", "/dev/null");
-    command
-}
-
 #[test]
 fn an_agent_is_asked_at_its_url_for_everything_that_is_read() {
     beside_an_agent(|url, _| {
-        let ask = |args: &[&str]| run_command(vipd(args).args(["--url", url]));
+        let ask = |args: &[&str]| vipd(&[args, &["--url", url]].concat());
         let status = ask(&["status"]);
         assert!(status.out.contains("agent: acting"), "{}{}", status.out, status.err);
         for part in ["3.3.0.6:80/tcp  serving", "/web web.", "(healthy)", "VIPs: 1 (1 serving)"] {
@@ -84,21 +58,13 @@ fn an_agent_is_asked_at_its_url_for_everything_that_is_read() {
 #[test]
 fn who_may_not_use_the_socket_is_told_so_and_asks_over_http() {
     beside_an_agent(|url, folder| {
-        let readable = tempfile::tempdir().unwrap();
-        let open = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(readable.path(), open).unwrap();
+        let Some(nobody) = ForNobody::new() else { return };
         let write_config = |listen: &str| {
-            let file = readable.path().join("vipd.toml");
+            let file = nobody.at("vipd.toml");
             let socket = folder.join("agent.sock");
             let text = format!("[agent]\nlisten = {listen:?}\nsocket = {socket:?}\n");
             std::fs::write(&file, text).unwrap();
             file
-        };
-        let Some(program) = program_for_nobody(readable.path()) else { return };
-        let ask = |config: &Path, args: &[&str]| {
-            let mut command = Command::new(&program);
-            command.args(args).env("VIPD_CONFIG", config).env_remove("VIPD_MARATHON");
-            run_command(command.uid(NOBODY).gid(NOBODY))
         };
         let config = write_config(url.strip_prefix("http://").unwrap());
         for (command, expected) in [
@@ -108,14 +74,14 @@ fn who_may_not_use_the_socket_is_told_so_and_asks_over_http() {
             (&["diff"], "nothing to do"),
             (&["names"], "name"),
         ] {
-            let ran = ask(&config, command);
+            let ran = nobody.run(&config, command);
             assert_eq!(ran.code, Some(0), "{command:?}: {}{}", ran.out, ran.err);
             assert!(ran.out.contains(expected), "{command:?}: {}", ran.out);
             assert!(ran.err.contains("permission denied on "), "{command:?}: {}", ran.err);
         }
         let unused = "127.0.0.1:1";
         for command in [&["hold"][..], &["explain", "/web"], &["events"], &["names"]] {
-            let ran = ask(&write_config(unused), command);
+            let ran = nobody.run(&write_config(unused), command);
             assert_eq!(ran.code, Some(2), "{command:?}");
             let said = &ran.err;
             assert!(
@@ -125,16 +91,4 @@ fn who_may_not_use_the_socket_is_told_so_and_asks_over_http() {
             assert!(!said.contains("no agent listens"), "{said}");
         }
     });
-}
-
-/// Returns the program at a place where nobody's user may run it. None: this isn't root, who alone may
-/// become another user.
-fn program_for_nobody(folder: &Path) -> Option<std::path::PathBuf> {
-    let program = folder.join("vipd");
-    // By a process of its own: a file that this one has open to write may be executed by none of its
-    // children.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_vipd")).arg(&program).status();
-    assert!(copied.unwrap().success());
-    let is_root = std::fs::metadata(&program).unwrap().uid() == 0;
-    is_root.then_some(program)
 }

@@ -18,6 +18,8 @@ mod relays;
 mod requests;
 mod schema;
 mod site;
+#[path = "../support/mod.rs"]
+mod support;
 mod suspended;
 mod terminal;
 mod workloads;

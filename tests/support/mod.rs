@@ -3,7 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+/// The user without rights.
+const NOBODY: u32 = 65_534;
 
 /// Exit code and output of a run.
 #[derive(Debug)]
@@ -52,6 +58,44 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// The program at a place where every user may run it.
+pub(crate) struct ForNobody {
+    folder: tempfile::TempDir,
+}
+
+impl ForNobody {
+    /// Copies the program. None: this isn't root, who alone may become another user.
+    pub(crate) fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let copy = Self { folder };
+        // By a process of its own: a file that this one has open to write may be executed by none of its
+        // children.
+        let copied =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_vipd")).arg(copy.program()).status();
+        assert!(copied.unwrap().success());
+        let is_root = std::fs::metadata(copy.program()).unwrap().uid() == 0;
+        is_root.then_some(copy)
+    }
+
+    fn program(&self) -> PathBuf {
+        self.at("vipd")
+    }
+
+    /// Returns a path that the user may read, and nobody else has.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs vipd as the user, with this configuration.
+    pub(crate) fn run(&self, config: &Path, args: &[&str]) -> Ran {
+        let mut command = Command::new(self.program());
+        command.args(args).env("VIPD_CONFIG", config).env_remove("VIPD_MARATHON");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ran(command.uid(NOBODY).gid(NOBODY).spawn().unwrap())
+    }
 }
 
 /// Serves `answer` to every request on a loopback port until the test ends, and returns its URL.
