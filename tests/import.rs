@@ -99,6 +99,24 @@ fn a_name_with_the_label_that_was_printed_has_the_address_from_there() {
     });
 }
 
+/// Nothing of the node is changed, so a wrong key elsewhere stops nobody.
+#[test]
+fn a_fault_of_the_configuration_is_passed_over() {
+    let list = serve(http("200 OK", "application/json", b"[]"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let config = file.path().to_str().unwrap();
+    std::fs::write(config, "[agent]\nsync-period = 0\n").unwrap();
+    with_marathon(&[("/web", json!({"VIP_0": "/web:80"}))], |marathon| {
+        let ran = import(marathon, &list, &["--config", config]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.err.contains("sync-period") && ran.err.contains("ignored"), "{ran:?}");
+        // What a name's address is must be known.
+        std::fs::write(config, "[names]\nrange = [\"300.0.0.0/8\"]\n").unwrap();
+        let ran = import(marathon, &list, &["--config", config]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+    });
+}
+
 #[test]
 fn what_is_no_list_is_refused_with_the_reason() {
     let with = |status: &str, body: &str| serve(http(status, "application/json", body.as_bytes()));

@@ -195,6 +195,10 @@ fn a_name_that_is_remembered_otherwise_is_shown_counted_and_reassigned() {
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(json["names"][0]["choice"], "hash", "{json}");
         assert_eq!(json["names"][0]["dns"], dns, "{json}");
+        let (code, said) = names(&site, &["--reassign", &dns, "--output", "json"]).await;
+        let json: Value = serde_json::from_str(&said).unwrap();
+        let expected = json!({"name": "mysql.marathon", "addresses": ["11.91.210.154"]});
+        assert_eq!((code, &json["reassigned"]), (Some(0), &expected));
         let (code, said) = names(&site, &["--reassign", "no.body"]).await;
         assert_eq!(code, Some(2));
         assert!(said.contains("the agent knows no name no.body"), "{said}");

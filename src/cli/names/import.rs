@@ -9,7 +9,7 @@ use crate::cli::args::Marathons;
 use crate::cli::end::End;
 use crate::cli::global::Global;
 use crate::cli::output::{self, Format};
-use crate::config::{Config, Secrets};
+use crate::config::{Config, ConfigProblem, Secrets};
 use crate::import::{Comparison, ImportSource};
 use crate::sources::once::DefinitionSource;
 use crate::sources::survey::GatheredClaims;
@@ -23,7 +23,8 @@ use crate::sources::survey::GatheredClaims;
 /// The addresses here are those of the agent that runs on this node. Without an agent, or with
 /// --marathon, Marathon is read once, and they are those of a node without memory.
 ///
-/// Exit status: 0 no name differs; 1 names differ, or got no answer; 2 error.
+/// Exit status: 0 no name differs; 1 names differ, or got no answer; 2 error, also in what the
+/// configuration says of names.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd names import --from http://127.0.0.1:62080/v1/records
@@ -43,7 +44,10 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        let config = global.resolve_config()?;
+        let (config, problems) = global.resolve_leniently(Secrets::Read)?;
+        for warning in global.describe_ignored(&problems) {
+            output::print_warning(&warning);
+        }
         let Some(settings) = &config.names.vips else {
             bail!("names are not served on this node: [names] enabled = false");
         };
@@ -65,7 +69,11 @@ impl Import {
             }
             Format::Json => output::print_json(&comparison)?,
         }
-        Ok(if comparison.is_clean() { End::Fine } else { End::Found })
+        Ok(match comparison.is_clean() {
+            _ if problems.iter().any(ConfigProblem::may_concern_labels) => End::Trouble,
+            true => End::Fine,
+            false => End::Found,
+        })
     }
 
     /// Returns the names of the agent; without one, those that Marathon's apps have on a node without

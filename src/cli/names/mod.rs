@@ -4,6 +4,7 @@ mod import;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use vip::Printable;
 use vip::naming::{NameSettings, VipName};
 
@@ -42,7 +43,7 @@ pub(super) struct Names {
     /// Forget the address of this name, and choose again as a node without memory would
     ///
     /// Clients that still use the old address are refused from then on.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "output", "url"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "url"])]
     reassign: Option<String>,
     #[command(flatten)]
     agent: AgentAddress,
@@ -62,7 +63,7 @@ impl Names {
         let settings = config.names.vips.clone().unwrap_or_default();
         if let Some(name) = &self.reassign {
             let agent = AgentClient::connect(&config.agent.socket)?;
-            return reassign_name(&agent, &parse_name(name, &settings)?);
+            return self.reassign_name(&agent, &parse_name(name, &settings)?);
         }
         let agent = self.agent.find(&config)?;
         let facts =
@@ -78,17 +79,22 @@ impl Names {
         }
         Ok(if report.has_trouble() { End::Found } else { End::Fine })
     }
-}
 
-fn reassign_name(agent: &AgentClient, name: &VipName) -> Result<End> {
-    let known = || format!("the agent knows no name {name}: see `vipd names`");
-    let addresses = agent.request_reassign(name)?.with_context(known)?;
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    output::print_note(&match addresses.is_empty() {
-        true => format!("forgotten: {name} has no app, and no address from now on"),
-        false => format!("reassigned: {name} has {}", addresses.join(" and ")),
-    });
-    Ok(End::Fine)
+    fn reassign_name(&self, agent: &AgentClient, name: &VipName) -> Result<End> {
+        let known = || format!("the agent knows no name {name}: see `vipd names`");
+        let addresses = agent.request_reassign(name)?.with_context(known)?;
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        match self.output {
+            Format::Text => output::print_note(&match addresses.is_empty() {
+                true => format!("forgotten: {name} has no app, and no address from now on"),
+                false => format!("reassigned: {name} has {}", addresses.join(" and ")),
+            }),
+            Format::Json => output::print_json(
+                &json!({ "reassigned": { "name": name.as_str(), "addresses": addresses } }),
+            )?,
+        }
+        Ok(End::Fine)
+    }
 }
 
 /// Parses a name with or without a zone.
