@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use support::{Ran, command, vipd};
+use support::{ForNobody, Ran, command, http, serve, vipd};
 
 /// What is in every place that may hold a secret.
 const SECRET: &str = "hunter2hunter2";
@@ -115,4 +115,68 @@ fn a_report_never_takes_the_place_of_another_file() {
     assert!(ran.status.success(), "{ran:?}");
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("vipd-report-")));
+}
+
+/// The agent's socket is for its user and root, and its HTTP for everybody; so is a relay's.
+#[test]
+fn an_ordinary_user_has_what_the_agent_and_a_relay_say_over_http() {
+    let Some(nobody) = ForNobody::new() else { return };
+    let closed = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let writable = nobody.at("reports");
+    std::fs::create_dir(&writable).unwrap();
+    std::fs::set_permissions(&writable, PermissionsExt::from_mode(0o777)).unwrap();
+    let [agent, relay] = [b"the agent says so", b"the relay says so"].map(|said| {
+        serve(http("200 OK", "text/plain", said)).strip_prefix("http://").unwrap().to_owned()
+    });
+    let socket = closed.path().join("agent.sock");
+    let config = nobody.at("vipd.toml");
+    let text =
+        format!("[agent]\nlisten = {agent:?}\nsocket = {socket:?}\n[relay]\nlisten = {relay:?}\n");
+    std::fs::write(&config, text).unwrap();
+    let archive = writable.join("a.tar.gz");
+    let ran = nobody.run(&config, &["report", archive.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.err.contains("permission denied"), "it is said once for all, or not: {ran:?}");
+    let files = unpack(&archive);
+    for (part, said) in [
+        ("/agent/status.json", "the agent says so"),
+        ("/agent/config.json", "the agent says so"),
+        ("/relay/status.json", "the relay says so"),
+        ("/relay/readyz.txt", "the relay says so"),
+    ] {
+        let found = files.iter().find(|(path, _)| path.ends_with(part));
+        let contents = files.iter().find(|(path, _)| path.ends_with("/contents.txt"));
+        assert_eq!(found.map(|(_, content)| content.as_str()), Some(said), "{part}: {contents:?}");
+    }
+}
+
+#[test]
+fn the_log_and_the_state_of_every_unit_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["journalctl", "systemctl"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "#!/bin/sh\necho \"$@\"\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let archive = folder.path().join("a.tar.gz");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ran = command(&["report", archive.to_str().unwrap()]).env("PATH", path).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let files = unpack(&archive);
+    let units = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd")).unwrap();
+    let units = units.filter_map(|unit| {
+        let name = unit.unwrap().file_name().into_string().unwrap();
+        Some(name.strip_suffix(".service")?.to_owned())
+    });
+    let units: Vec<_> = units.collect();
+    assert!(units.contains(&"vipd-relay".to_owned()), "{units:?}");
+    for name in ["/log.txt", "/tools/systemctl.txt"] {
+        let (_, said) = files.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+        let words: Vec<_> = said.split_whitespace().collect();
+        for unit in &units {
+            let is_named = |word: &&str| *word == unit || *word == format!("--unit={unit}");
+            assert!(words.iter().any(is_named), "{name} lacks {unit}: {said}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use node::KernelError;
 
 use super::output;
 use crate::admin::client::{AgentClient, NoAgent};
-use crate::config::{self, Config};
+use crate::config::{self, AgentSettings, Config};
 
 /// The agent to ask.
 #[derive(Debug, Args)]
@@ -37,17 +37,21 @@ impl AgentAddress {
 
 /// Finds the agent of this node, to read. Who may not use its socket asks over HTTP.
 pub(super) fn find_agent(config: &Config) -> Result<AgentClient, NoAgent> {
-    let socket = match AgentClient::connect(&config.agent.socket) {
-        Err(NoAgent::Denied { socket, .. }) => socket,
-        found => return found,
-    };
-    match AgentClient::connect_tcp(config.agent.listen) {
-        Ok(agent) => {
-            let (socket, place) = (socket.display(), agent.place());
-            output::print_note(&format!("permission denied on {socket}: asked {place} instead"));
-            Ok(agent)
+    let agent = reach_agent(&config.agent)?;
+    if !agent.is_on_socket() {
+        let (socket, place) = (config.agent.socket.display(), agent.place());
+        output::print_note(&format!("permission denied on {socket}: asked {place} instead"));
+    }
+    Ok(agent)
+}
+
+/// Finds the agent as [`find_agent`] does, and says nothing.
+pub(super) fn reach_agent(agent: &AgentSettings) -> Result<AgentClient, NoAgent> {
+    match AgentClient::connect(&agent.socket) {
+        Err(NoAgent::Denied { socket, .. }) => {
+            AgentClient::connect_tcp(agent.listen).map_err(|error| error.beside_denied(socket))
         }
-        Err(error) => Err(error.beside_denied(socket)),
+        found => found,
     }
 }
 

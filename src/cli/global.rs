@@ -135,18 +135,35 @@ impl Global {
 
     /// Returns the flags with which another command of vipd means the same node.
     pub(super) fn to_flags(&self) -> Vec<String> {
+        // How it logs doesn't change what node it means. Nothing else may be left out.
+        let Self {
+            config,
+            interface,
+            node_address,
+            masquerade,
+            guard,
+            firewall,
+            node_name,
+            vip_allow,
+            lock,
+            socket,
+            log: _,
+            log_format: _,
+            color: _,
+        } = self;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let prefixes: Vec<_> = self.vip_allow.iter().map(ToString::to_string).collect();
+        let prefixes: Vec<_> = vip_allow.iter().map(ToString::to_string).collect();
         let flags = [
-            ("--config", path(&self.config)),
-            ("--interface", self.interface.clone()),
-            ("--node-address", self.node_address.map(|address| address.to_string())),
-            ("--masquerade", self.masquerade.map(|mode| mode.to_string())),
-            ("--guard", self.guard.map(|mode| mode.to_string())),
-            ("--node-name", self.node_name.clone()),
+            ("--config", path(config)),
+            ("--interface", interface.clone()),
+            ("--node-address", node_address.map(|address| address.to_string())),
+            ("--masquerade", masquerade.map(|mode| mode.to_string())),
+            ("--guard", guard.map(|mode| mode.to_string())),
+            ("--firewall", firewall.map(|mode| mode.to_string())),
+            ("--node-name", node_name.clone()),
             ("--vip-allow", Some(prefixes.join(",")).filter(|text| !text.is_empty())),
-            ("--lock", path(&self.lock)),
-            ("--socket", path(&self.socket)),
+            ("--lock", path(lock)),
+            ("--socket", path(socket)),
             ("--color", Some("never".to_owned())),
         ];
         let given =
@@ -354,7 +371,46 @@ fn check_rereadable(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, Parser};
+
     use super::*;
+
+    /// A command line with nothing but the options of every command.
+    #[derive(Debug, clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        global: Global,
+    }
+
+    #[test]
+    fn another_command_gets_every_flag_that_decides_what_node_is_meant() {
+        let values = [
+            ("config", "/etc/vipd/other.toml"),
+            ("interface", "vip7"),
+            ("node-address", "10.0.0.7"),
+            ("masquerade", "off"),
+            ("guard", "off"),
+            ("firewall", "insert"),
+            ("node-name", "node7"),
+            ("vip-allow", "3.0.0.0/8,fd01::/64"),
+            ("lock", "/run/other/lock"),
+            ("socket", "/run/other/socket"),
+        ];
+        let given: Vec<_> =
+            values.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+        let words = ["vipd".to_owned()].into_iter().chain(given.clone());
+        let global = CommandLine::parse_from(words).global;
+        let passed = global.to_flags();
+        assert_eq!(passed.iter().filter(|flag| !flag.starts_with("--color")).count(), given.len());
+        assert!(given.iter().all(|flag| passed.contains(flag)), "{passed:?}");
+        // How it logs, and where, is its own affair.
+        let own = ["log", "log-format", "color", "help"];
+        let command = CommandLine::command();
+        let flags = command.get_arguments().filter_map(clap::Arg::get_long);
+        for flag in flags.filter(|flag| !own.contains(flag)) {
+            assert!(values.iter().any(|(known, _)| *known == flag), "--{flag} is passed to nobody");
+        }
+    }
 
     #[test]
     fn only_a_regular_file_is_read_once_more() {

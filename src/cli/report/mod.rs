@@ -23,8 +23,8 @@ use collect::{Collected, collect_parts};
 
 /// Write what somebody needs to help into one file
 ///
-/// State, changes and metrics of the agent, `status`, `diff` and `doctor`, the configuration, the
-/// kernel's tables of IPVS, addresses and routes, vipd's own nftables tables, versions, and the log if
+/// State, changes and metrics of the agent and of a relay, `status`, `diff` and `doctor`, the configuration,
+/// the kernel's tables of IPVS, addresses and routes, vipd's own nftables tables, versions, and the log if
 /// journald has it. What can't be read is named in `contents.txt`, and the rest is there all the same.
 ///
 /// It holds no password, key or certificate: of the configuration only keys that have none. It does

@@ -1,12 +1,11 @@
 //! What is in a report. Everything is named here: nothing else gets in.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::collect::{MAX_PART, Part, run_program};
 use crate::admin::client::AgentClient;
+use crate::cli::agent::reach_agent;
 use crate::cli::global::Global;
 use crate::config::{Config, ConfigProblem};
 use crate::version::BUILD;
@@ -24,6 +23,14 @@ const OF_AGENT: &[(&str, &str)] = &[
     ("agent/events.json", "/v1/events?after=0"),
     ("agent/config.json", "/v1/config"),
     ("agent/metrics.txt", "/metrics"),
+];
+
+/// What a relay on this node says, as file and path. All but the first two need its token.
+const OF_RELAY: &[(&str, &str)] = &[
+    ("relay/healthz.txt", "/healthz"),
+    ("relay/readyz.txt", "/readyz"),
+    ("relay/status.json", "/v1/status"),
+    ("relay/metrics.txt", "/metrics"),
 ];
 
 /// Commands of vipd, which work without an agent.
@@ -60,7 +67,16 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("tools/nft-ip6.txt", &["nft", "list", "table", "ip6", "vipd"]),
     (
         "tools/systemctl.txt",
-        &["systemctl", "status", "--no-pager", "--lines=0", "vipd", "vipd-setup", "vipd-dns"],
+        &[
+            "systemctl",
+            "status",
+            "--no-pager",
+            "--lines=0",
+            "vipd",
+            "vipd-setup",
+            "vipd-dns",
+            "vipd-relay",
+        ],
     ),
     (
         "log.txt",
@@ -74,6 +90,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
             "--unit=vipd",
             "--unit=vipd-setup",
             "--unit=vipd-dns",
+            "--unit=vipd-relay",
         ],
     ),
 ];
@@ -88,8 +105,14 @@ pub(super) fn list_parts(
         Part::new("version.json", || Ok(serde_json::to_vec_pretty(&BUILD)?)),
         configuration(config, problems),
     ];
-    let socket = &config.agent.socket;
-    parts.extend(OF_AGENT.iter().map(|(name, path)| of_agent(name, socket.clone(), path)));
+    parts.extend(OF_AGENT.iter().map(|(name, path)| {
+        let agent = config.agent.clone();
+        Part::new(*name, move || reach_agent(&agent)?.fetch_raw(path))
+    }));
+    let listen = config.relay.listen;
+    parts.extend(OF_RELAY.iter().map(|(name, path)| {
+        Part::new(*name, move || AgentClient::connect_tcp(listen)?.fetch_raw(path))
+    }));
     let flags = global.to_flags();
     parts.extend(COMMANDS.iter().map(|(name, words)| {
         let words = words.iter().map(|word| (*word).to_owned());
@@ -114,10 +137,6 @@ fn configuration(config: &Config, problems: &[ConfigProblem]) -> Part {
         "problems": problems,
     });
     Part::new("config.json", move || Ok(serde_json::to_vec_pretty(&text)?))
-}
-
-fn of_agent(name: &str, socket: PathBuf, path: &'static str) -> Part {
-    Part::new(name, move || AgentClient::connect(&socket)?.fetch_raw(path))
 }
 
 fn read_file(path: &str) -> Result<Vec<u8>> {

@@ -39,6 +39,15 @@ pub enum LetIn {
     Insert,
 }
 
+impl fmt::Display for LetIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Insert => "insert",
+        })
+    }
+}
+
 impl FromStr for LetIn {
     type Err = UnknownMode;
 
