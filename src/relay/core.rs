@@ -126,7 +126,7 @@ impl RelayCore {
                 return step;
             }
             // A relay follows none.
-            Message::Told { .. } | Message::Accepted => return step,
+            Message::Told { .. } | Message::ToldAll { .. } | Message::Accepted => return step,
             Message::Opened { stream, leader } => {
                 self.status.stream_error = None;
                 self.note_heard(leader.as_deref(), now);

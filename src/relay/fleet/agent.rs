@@ -106,6 +106,7 @@ impl Agent {
                 Input::Ended { stream }
             }
             Message::Told { stream, key, workload } => Input::Told { stream, key, workload },
+            Message::ToldAll { stream } => Input::ToldAll { stream },
             Message::Accepted => Input::Accept,
             Message::ReadEverything { answer, leader } => {
                 Input::ReadEverything { answer: answer.ok(), leader }

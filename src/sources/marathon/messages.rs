@@ -52,6 +52,11 @@ pub enum Message {
         /// The workload; `None` if it is gone.
         workload: Option<Arc<Workload>>,
     },
+    /// A relay has told of everything anew: what is read now has it.
+    ToldAll {
+        /// The stream.
+        stream: StreamId,
+    },
     /// Somebody accepted a loss at the relay.
     Accepted,
     /// A read of everything ended.
@@ -103,6 +108,7 @@ impl Message {
             | Self::Servers(_)
             | Self::Bytes { .. }
             | Self::Told { .. }
+            | Self::ToldAll { .. }
             | Self::Accepted
             | Self::Ended { .. } => MessageSummary::Other,
         }

@@ -97,6 +97,7 @@ impl MarathonSource {
                 watch::Input::Ended { stream }
             }
             Message::Told { stream, key, workload } => watch::Input::Told { stream, key, workload },
+            Message::ToldAll { stream } => watch::Input::ToldAll { stream },
             Message::Accepted => watch::Input::Accept,
             Message::ReadEverything { answer, leader } => {
                 availability = self.note_answer(&answer);

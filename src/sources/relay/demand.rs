@@ -32,6 +32,8 @@ pub(super) struct Demand {
     news: BTreeMap<String, Duration>,
     /// Somebody has accepted a loss at the relay, before the source was told of it.
     accepted: bool,
+    /// The source has not read what the relay has told as a whole, and doesn't know that it should.
+    unread: bool,
 }
 
 impl Demand {
@@ -113,9 +115,17 @@ impl Demand {
         }
     }
 
-    /// Has the source read everything, from the mirror, and judge it as a whole.
-    pub(super) fn tell_whole(&self, orders: &mut Vec<Order>) {
-        self.tell_event(Event { at: None, change: Change::Unreadable }, orders);
+    /// Notes that the mirror has been told as a whole: the source has to judge it as a whole.
+    pub(super) fn note_whole(&mut self) {
+        self.unread = true;
+    }
+
+    /// Has the source read everything at once, from the mirror, unless it knows that already.
+    pub(super) fn tell_whole(&mut self, orders: &mut Vec<Order>) {
+        if let Some(stream) = self.open_stream().filter(|_| self.unread) {
+            self.unread = false;
+            orders.push(Order::Tell(Message::ToldAll { stream }));
+        }
     }
 
     /// Passes on an app or pod that has changed.
@@ -137,6 +147,7 @@ impl Demand {
         self.news.retain(|_, told_at| now.at < *told_at + NEWS);
         let leader = || status.leader.as_deref().map(str::to_owned);
         if std::mem::take(&mut self.everything) {
+            self.unread = false;
             let answer = Ok(mirror.to_snapshot(status));
             orders.push(Order::Tell(Message::ReadEverything { answer, leader: leader() }));
             if std::mem::take(&mut self.accepted) {
@@ -158,8 +169,9 @@ impl Demand {
         }
     }
 
-    /// Has the reads fail.
+    /// Has the reads fail. The source waits before it tries again, unless it is told that it may.
     pub(super) fn fail(&mut self, why: &str, orders: &mut Vec<Order>) {
+        self.unread = true;
         let error = || ReadError::Relay(why.to_owned());
         if std::mem::take(&mut self.everything) {
             let answer = Err(error());

@@ -284,10 +284,10 @@ impl Follower {
             }
             (Link::Followed { whole, .. }, Change::WholeBegins) => *whole = Some(false),
             (Link::Followed { whole, .. }, Change::WholeEnds) => {
-                let has_changed = whole.take();
-                if has_changed == Some(true) {
-                    self.demand.tell_whole(orders);
+                if whole.take() == Some(true) {
+                    self.demand.note_whole();
                 }
+                self.answer_wanted(now, orders);
             }
             (Link::Followed { .. }, Change::Event(event)) => {
                 self.latest_event = self.latest_event.max(event.at);
@@ -328,6 +328,7 @@ impl Follower {
         orders.push(Order::Tell(Message::Servers(status.servers.clone())));
         let is_heard = is_heard(status);
         self.demand.note_acceptance(*accepted);
+        self.demand.note_whole();
         self.link = Link::Followed { heard: *heard, status: status.clone(), whole: None };
         self.hearing.note(is_heard, self.random_part(DEAF_SPREAD), now.at);
         self.followed_since = now.at;
@@ -364,15 +365,17 @@ impl Follower {
         }
     }
 
-    /// Answers the reads that the source wants, as far as possible now.
+    /// Answers the reads that the source wants, as far as possible now, and tells it to read what it
+    /// doesn't know of.
     fn answer_wanted(&mut self, now: Now, orders: &mut Vec<Order>) {
-        if !self.demand.has_reads() {
-            return;
-        }
         match &self.link {
+            // What is being told as a whole is read as a whole.
+            Link::Followed { whole: Some(_), .. } => {}
             Link::Followed { status, .. } if is_heard(status) && status.read_error.is_none() => {
                 self.demand.answer(&self.mirror, status, now, orders);
+                self.demand.tell_whole(orders);
             }
+            _ if !self.demand.has_reads() => {}
             Link::Followed { status, .. } => {
                 let why = format!("relay {}: {}", self.name(), unread_reason(status));
                 self.demand.fail(&why, orders);

@@ -84,6 +84,12 @@ pub enum Input {
         /// The workload; None if there is no such app or pod.
         workload: Option<Arc<Workload>>,
     },
+    /// Somebody else, such as a relay, has read everything, and answers with that from now on: everything
+    /// is read at once, since it costs Marathon nothing.
+    ToldAll {
+        /// The stream that it came from.
+        stream: StreamId,
+    },
     /// The owner of the state misses something that no read has listed, for example most of the
     /// VIPs in use. A doubt is open from now on, and ends as any other.
     Doubt(Loss),

@@ -240,6 +240,11 @@ impl State {
                     self.apply_told(&key, workload, now, &mut step.changed);
                 }
             }
+            Input::ToldAll { stream } => {
+                if self.stream.mark_heard(stream, now) {
+                    self.schedule.read_everything_by(now);
+                }
+            }
             Input::Doubt(loss) => self.doubt_for_owner(loss, now),
             Input::Trust => self.doubts.close_for_owner(),
             Input::Accept => self.accept_loss(now, &mut step.changed),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use marathon::watch::ReadOutcome;
+use marathon::watch::{Input, ReadOutcome};
 
 use crate::common::{Watch, app, at, task, up};
 
@@ -387,5 +387,24 @@ fn an_event_ends_the_wait_after_reads_that_failed() {
         posted(&mut watch, "/db");
         watch.after(100);
         assert_eq!(watch.asked(), [""; 0], "not more often than every 2 s");
+    }
+}
+
+/// It costs Marathon nothing, and every moment that it waits is one with old servers.
+#[test]
+fn what_somebody_else_has_read_as_a_whole_is_read_at_once() {
+    let mut watch = Watch::started(&[app("/db", &[up("a", 1)])]);
+    let told = |watch: &mut Watch| {
+        let stream = watch.stream.unwrap();
+        watch.on(Input::ToldAll { stream });
+        watch.asked()
+    };
+    assert_eq!(told(&mut watch), ["all"], "right after the last read");
+    assert_eq!(told(&mut watch), [""; 0], "one read at a time");
+    watch.read_everything(&[app("/db", &[up("a", 1)])]);
+    assert_eq!(watch.asked(), ["all"], "the last one began before it was told");
+    for _ in 0..3 {
+        watch.fail_everything();
+        assert_eq!(told(&mut watch), ["all"], "after a read that failed");
     }
 }

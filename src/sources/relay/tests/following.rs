@@ -41,7 +41,7 @@ fn a_relay_that_falls_silent_gives_way_to_the_next_one() {
     let second = world.serve();
     assert_ne!(first, second);
     world.want_all();
-    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+    assert_eq!(world.take_told(), ["opened", "read everything", "read: 3 tasks"]);
 }
 
 /// A task of the first relay's has died, and the second one doesn't know yet.
@@ -216,6 +216,56 @@ fn the_changes_of_one_read_of_everything_are_read_as_a_whole() {
         world.receive(&published.segment);
     }
     assert_eq!(world.take_told(), ["read everything", "told: 1 tasks"]);
+}
+
+/// A part of it would be judged as if it were all.
+#[test]
+fn a_read_amid_the_changes_of_one_read_of_everything_waits_for_their_end() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    let feed = &mut world.relays[relay].feed;
+    let begins = feed.publish(&Record::WholeBegins, Scope::Vips);
+    let changed = feed.replace(&web(2), Scope::Vips).unwrap();
+    let ends = feed.publish(&Record::WholeEnds, Scope::Vips);
+    world.receive(&begins.segment);
+    world.step(|follower, now, orders| {
+        follower.on_request(Action::ReadEverything, now, orders);
+    });
+    world.receive(&changed.segment);
+    assert_eq!(world.take_told(), [""; 0]);
+    world.receive(&ends.segment);
+    assert_eq!(world.take_told(), ["read: 2 tasks"]);
+}
+
+/// It would wait for up to a minute after reads that failed.
+#[test]
+fn a_source_whose_reads_failed_reads_at_once_from_a_relay_that_comes() {
+    let mut world = World::new(relays(), None);
+    world.pass(15);
+    let told = world.take_told();
+    assert!(told[0].starts_with("not read"), "{told:?}");
+    world.pass(10);
+    world.serve();
+    assert_eq!(world.take_told(), ["opened", "read everything"]);
+}
+
+#[test]
+fn a_source_whose_reads_failed_reads_at_once_when_its_relay_can_read_again() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    world.relays[relay].status.read_error = Some("status 503".to_owned());
+    world.beat();
+    world.step(|follower, now, orders| {
+        follower.on_request(Action::ReadEverything, now, orders);
+    });
+    let told = world.take_told();
+    assert!(told[1].starts_with("not read"), "{told:?}");
+    world.relays[relay].status.read_error = None;
+    world.beat();
+    world.beat();
+    assert_eq!(world.take_told(), ["bytes", "read everything", "bytes"]);
 }
 
 #[test]

@@ -219,9 +219,7 @@ impl World {
                 format!("told: {} tasks", workload.instances.len())
             }
             Message::Told { workload: None, .. } => "told: gone".to_owned(),
-            Message::Event { event, .. } if event.change == Change::Unreadable => {
-                "read everything".to_owned()
-            }
+            Message::ToldAll { .. } => "read everything".to_owned(),
             Message::Event { .. } => "event".to_owned(),
             Message::Bytes { .. } => "bytes".to_owned(),
             other => format!("{other:?}"),
