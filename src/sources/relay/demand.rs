@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
-use marathon::{Kind, WorkloadKey};
+use marathon::{Kind, Snapshot, Workload, WorkloadKey};
 use relay::{MarathonStatus, Mirror};
 
 use super::super::marathon::messages::{Message, ReadError};
@@ -148,7 +148,7 @@ impl Demand {
         let leader = || status.leader.as_deref().map(str::to_owned);
         if std::mem::take(&mut self.everything) {
             self.unread = false;
-            let answer = Ok(mirror.to_snapshot(status));
+            let answer = Ok(self.snapshot(mirror, status));
             orders.push(Order::Tell(Message::ReadEverything { answer, leader: leader() }));
             if std::mem::take(&mut self.accepted) {
                 orders.push(Order::Tell(Message::Accepted));
@@ -167,6 +167,19 @@ impl Demand {
             };
             orders.push(Order::Tell(Message::Read { key, answer, leader: leader() }));
         }
+    }
+
+    /// Returns what a relay has told as an answer of Marathon's. It says nothing of the tasks of which there
+    /// is bad news since: what the mirror has of them would refute it.
+    fn snapshot(&self, mirror: &Mirror, status: &MarathonStatus) -> Snapshot {
+        let mut all = mirror.to_snapshot(status);
+        if !self.news.is_empty() {
+            let has_news = |workload: &&mut Arc<Workload>| self.news.contains_key(&*workload.id);
+            for workload in all.workloads.iter_mut().filter(has_news) {
+                Arc::make_mut(workload).tasks_known = false;
+            }
+        }
+        all
     }
 
     /// Has the reads fail. The source waits before it tries again, unless it is told that it may.

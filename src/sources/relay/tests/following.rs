@@ -172,6 +172,27 @@ fn a_read_waits_for_what_the_relay_reads_after_bad_news() {
 }
 
 #[test]
+fn a_read_of_everything_says_nothing_of_tasks_with_bad_news_since() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.take_told();
+    let of = Subject { workload: "/web".into(), id: "web.1".into(), version: None };
+    let event = Event { at: None, change: Change::State { of, state: TaskState::Killing } };
+    let published = world.relays[relay].feed.publish(&Record::Event(event), Scope::Vips);
+    world.receive(&published.segment);
+    let read = |world: &mut World| {
+        world.step(|follower, now, orders| {
+            follower.on_request(Action::ReadEverything, now, orders);
+        });
+        world.take_told()
+    };
+    assert_eq!(read(&mut world), ["event", "read: no tasks are known"]);
+    let record = world.relays[relay].feed.confirm(&web(0).key()).unwrap();
+    world.receive(&record.segment);
+    assert_eq!(read(&mut world), ["told: 3 tasks", "read: 3 tasks"]);
+}
+
+#[test]
 fn an_event_shows_that_a_relay_has_caught_up() {
     let mut world = World::new(relays(), None);
     world.lose_a_relay_that_knew_more();

@@ -211,6 +211,9 @@ impl World {
         let words = told.map(|message| match message {
             Message::Opened { .. } => "opened".to_owned(),
             Message::Ended { why, .. } => format!("ended: {why}"),
+            Message::ReadEverything { answer: Ok(all), .. } if !all.workloads[0].tasks_known => {
+                "read: no tasks are known".to_owned()
+            }
             Message::ReadEverything { answer: Ok(all), .. } => {
                 format!("read: {} tasks", all.workloads[0].instances.len())
             }
