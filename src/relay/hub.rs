@@ -136,10 +136,14 @@ impl Hub {
             let actions = tokio::select! {
                 biased;
                 Some(message) = answered.recv() => {
-                    self.take_step(|core, now| core.on_message(message, now))
+                    self.take_step(|core, now| {
+                        core.on_message(message, now, &mut |ahead| self.publish(ahead))
+                    })
                 }
                 Some(message) = streamed.recv() => {
-                    self.take_step(|core, now| core.on_message(message, now))
+                    self.take_step(|core, now| {
+                        core.on_message(message, now, &mut |ahead| self.publish(ahead))
+                    })
                 }
                 _ = beats.tick() => {
                     self.beat();

@@ -1,7 +1,7 @@
 //! `vipd relay`: reads a Marathon once for many agents.
 //!
 //! Reading Marathon from every node is the wrong way beyond a thousand nodes. A relay reads it as an
-//! agent does (`core.rs`) and passes on what it believes (`crates/relay`). Relays know nothing of
+//! agent does (`core/`) and passes on what it believes (`crates/relay`). Relays know nothing of
 //! each other, elect nobody and store nothing: each agent follows one of them, and goes to another
 //! when it falls silent.
 

@@ -237,7 +237,8 @@ mod tests {
                 }
                 Action::Close | Action::Read(_) => continue,
             };
-            actions.extend(core.on_message(message, core.wake_at()).actions);
+            let now = core.wake_at();
+            actions.extend(core.on_message(message, now, &mut |_| {}).actions);
             actions.extend(core.tick(core.wake_at()).actions);
             if core.is_complete() {
                 break;

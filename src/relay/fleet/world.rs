@@ -260,8 +260,11 @@ impl World {
 
     fn tell_relay(&mut self, relay: usize, message: Message) {
         let since = self.now - self.relays[relay].started;
-        let step = self.relays[relay].core.on_message(message, since);
-        self.do_step(relay, step);
+        let mut published = Vec::new();
+        let core = &mut self.relays[relay].core;
+        let step = core.on_message(message, since, &mut |ahead| published.extend(ahead));
+        published.extend(step.published);
+        self.do_step(relay, RelayStep { published, ..step });
     }
 
     fn do_step(&mut self, relay: usize, step: RelayStep) {

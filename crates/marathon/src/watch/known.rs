@@ -280,11 +280,17 @@ impl KnownWorkload {
             && matches!(instance.health, Health::Up | Health::Unknown)
     }
 
-    /// Tells whether an event of bad health from this time can be about one of the instances.
-    pub(super) fn may_be_ill_by(&self, of: &Subject, at: Option<Timestamp>) -> bool {
-        let expectation = Expectation::new(Fact::Unhealthy, &of.id, at, self.begun);
-        let index = self.find_affected(&expectation, of.version);
-        index.is_some_and(|index| self.may_be_ill(index, &expectation))
+    /// Tells whether bad news of an event from this time is about one of the instances, and neither
+    /// shown by it nor waiting for a read.
+    pub(super) fn is_news(&self, of: &Subject, news: &BadNews, at: Option<Timestamp>) -> bool {
+        let fact = if *news == BadNews::Health { Fact::Unhealthy } else { Fact::Ended };
+        let expectation = Expectation::new(fact, &of.id, at, self.begun);
+        let Some(index) = self.find_affected(&expectation, of.version) else { return false };
+        let instance = &self.view.instances[index];
+        let is_same = |held: &Held| held.until.is_some() && !news.outweighs(&held.report.news);
+        let waits = self.held.get(&instance.id).is_some_and(is_same);
+        let may_be = *news != BadNews::Health || self.may_be_ill(index, &expectation);
+        may_be && !waits && !news.is_shown_by(instance)
     }
 
     /// Tells whether enough servers are left without this one, and if so counts it as taken out.

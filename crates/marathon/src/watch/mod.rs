@@ -61,6 +61,7 @@ use doubt::{Doubts, claimed_places};
 use groups::Groups;
 use messages::Changed;
 pub use messages::{Action, Config, DEFAULT_DOUBT, Input, ReadOutcome, StreamId, Update};
+use report::BadNews;
 use schedule::Schedule;
 use stream::Stream;
 
@@ -132,23 +133,21 @@ impl State {
         self.believed.get(key).map(|known| &known.view)
     }
 
-    /// Tells whether an event may be bad news of a workload, as far as is known before it is applied:
-    /// it is not if a health check has succeeded since.
+    /// Tells whether an event that is not applied yet is bad news of a task that is known: it is not if
+    /// a read or another event has told it already, or a health check has succeeded since.
     #[must_use]
-    pub fn may_be_bad_news(&self, event: &Event) -> bool {
-        match &event.change {
-            Change::State { state, .. } => {
-                matches!(state, TaskState::Killing | TaskState::Terminal(_))
+    pub fn is_bad_news(&self, event: &Event) -> bool {
+        let (of, news) = match &event.change {
+            Change::State { of, state: state @ (TaskState::Killing | TaskState::Terminal(_)) } => {
+                (of, BadNews::State(state.clone()))
             }
-            Change::Health { of, healthy } => {
-                let keys = [Kind::App, Kind::Pod]
-                    .map(|kind| WorkloadKey { kind, id: of.workload.as_str().into() });
-                let known = keys.iter().filter_map(|key| self.believed.get(key));
-                *healthy == Some(false)
-                    && known.into_iter().any(|known| known.may_be_ill_by(of, event.at))
-            }
-            _ => false,
-        }
+            Change::Health { of, healthy: Some(false) } => (of, BadNews::Health),
+            _ => return false,
+        };
+        let key = |kind| WorkloadKey { kind, id: of.workload.as_str().into() };
+        let mut known =
+            [Kind::App, Kind::Pod].into_iter().filter_map(|kind| self.believed.get(&key(kind)));
+        known.any(|known| known.is_news(of, &news, event.at))
     }
 
     /// Returns how long a silent instance has been running, by this node's clock.

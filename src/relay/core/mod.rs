@@ -4,6 +4,7 @@
 //! most of what was there, and each agent doubts it for itself.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,10 @@ use marathon::{Kind, WorkloadKey};
 use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Start};
 
 use crate::sources::marathon::messages::Message;
+
+/// The number of instances whose records take so little time that what goes ahead may wait for them:
+/// about a millisecond. Two records on their way to thousands of agents cost twice as much as one.
+const FEW: usize = 100;
 
 /// The results of one message.
 #[derive(Debug, Default)]
@@ -110,14 +115,20 @@ impl RelayCore {
     pub(super) fn tick(&mut self, now: Duration) -> RelayStep {
         let mut step = RelayStep::default();
         if self.wakes_at <= now {
-            self.advance(Input::Tick, now, &mut step);
+            self.advance(Input::Tick, now, &mut step, &mut |_| {});
         }
         step
     }
 
     /// Takes in a message from Marathon. A change of what agents judge this relay by is told ahead of the
-    /// rest: they must not refuse what follows because of trouble that is over.
-    pub(super) fn on_message(&mut self, message: Message, now: Duration) -> RelayStep {
+    /// rest: they must not refuse what follows because of trouble that is over. What goes ahead is
+    /// published by `ahead` if the rest takes a while to encode.
+    pub(super) fn on_message(
+        &mut self,
+        message: Message,
+        now: Duration,
+        ahead: &mut dyn FnMut(Vec<Published>),
+    ) -> RelayStep {
         let before = self.troubles();
         let mut step = RelayStep::default();
         let input = match message {
@@ -171,7 +182,7 @@ impl RelayCore {
         if self.troubles() != before {
             step.published.push(self.heartbeat(now));
         }
-        self.advance(input, now, &mut step);
+        self.advance(input, now, &mut step, ahead);
         step
     }
 
@@ -200,7 +211,7 @@ impl RelayCore {
     fn pass_on(&mut self, event: &Event) -> Option<Published> {
         let ids: BTreeSet<&str> = match &event.change {
             Change::State { of, .. } | Change::Health { of, .. } => {
-                if !self.watch.may_be_bad_news(event) {
+                if !self.watch.is_bad_news(event) {
                     return None;
                 }
                 [of.workload.as_str()].into()
@@ -224,10 +235,16 @@ impl RelayCore {
         [Scope::Vips, Scope::All].into_iter().find(|scope| lists(*scope))
     }
 
-    fn advance(&mut self, input: Input, now: Duration, step: &mut RelayStep) {
+    fn advance(
+        &mut self,
+        input: Input,
+        now: Duration,
+        step: &mut RelayStep,
+        ahead: &mut dyn FnMut(Vec<Published>),
+    ) {
         let is_whole = matches!(input, Input::ReadEverything { .. });
         let read: BTreeSet<WorkloadKey> = match &input {
-            Input::ReadEverything { answer: Some(_), .. } => std::mem::take(&mut self.unconfirmed),
+            Input::ReadEverything { answer: Some(_), .. } => mem::take(&mut self.unconfirmed),
             Input::Read { key, answer: ReadOutcome::Found(_), .. } => {
                 self.unconfirmed.take(key).into_iter().collect()
             }
@@ -236,6 +253,11 @@ impl RelayCore {
         let update = self.watch.handle_input(input, now);
         self.wakes_at = update.wake_at;
         step.actions.extend(update.actions);
+        let long = read.union(&update.changed).filter_map(|key| self.watch.get(key));
+        if !step.published.is_empty() && long.map(|each| each.instances.len()).sum::<usize>() > FEW
+        {
+            ahead(mem::take(&mut step.published));
+        }
         // An answer that lacks most of what was there is for the agents to doubt, as a whole.
         let is_whole = is_whole && !update.changed.is_empty();
         if is_whole {
@@ -280,95 +302,4 @@ fn cut_reason(why: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use marathon::events::sse::Frame;
-    use marathon::{Document, Records, Snapshot};
-
-    use super::*;
-    use crate::sources::marathon::messages::ReadError;
-
-    #[test]
-    fn trouble_and_its_end_are_told_at_once_and_ahead_of_what_was_read() {
-        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
-        let answer = |answer| Message::ReadEverything { answer, leader: None };
-        let mut told = |message, second| {
-            let step = core.on_message(message, Duration::from_secs(second));
-            step.published.iter().map(|each| each.segment.text().clone()).collect::<Vec<_>>()
-        };
-        let failed = ReadError::Relay("nobody answers".to_owned());
-        let first = told(answer(Err(failed)), 1);
-        assert!(first[0].starts_with(b"event: heartbeat"), "{first:?}");
-        let read = told(answer(Ok(Snapshot::default())), 2);
-        assert!(read[0].starts_with(b"event: heartbeat"), "{read:?}");
-        let again = told(answer(Ok(Snapshot::default())), 3);
-        assert!(!again.iter().any(|text| text.starts_with(b"event: heartbeat")), "{again:?}");
-    }
-
-    /// An agent whose stream ends after a record goes on after its number.
-    #[test]
-    fn no_record_has_a_higher_number_than_those_after_it() {
-        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
-        while !core.tick(core.wake_at()).actions.contains(&Action::ReadEverything) {}
-        let answer = Message::ReadEverything { answer: Ok(one_app()), leader: Some("m".into()) };
-        let told = core.on_message(answer, core.wake_at()).published;
-        assert!(told.len() > 2, "the leader, and the app: {told:?}");
-        let mut last = 0;
-        for each in &told {
-            let text = String::from_utf8_lossy(each.segment.text());
-            let number =
-                text.split("\"number\":").nth(1).unwrap().split([',', '}']).next().unwrap();
-            assert_eq!(number.parse(), Ok(each.number), "{text}");
-            assert!(each.number >= last, "{told:?}");
-            last = each.number;
-        }
-    }
-
-    /// Makes an answer with the app `/db`, which has a VIP and the task `a`.
-    fn one_app() -> Snapshot {
-        let task = r#"{"id":"a","appId":"/db","host":"10.0.0.1","ports":[1],"state":"TASK_RUNNING",
-            "startedAt":"2026-01-01T00:00:00Z","version":"2026-01-01T00:00:00Z"}"#;
-        let apps = format!(
-            r#"{{"apps":[{{"id":"/db","version":"2026-01-01T00:00:00Z","instances":1,"tasks":[{task}],
-                "portDefinitions":[{{"port":1,"labels":{{"VIP_0":"3.3.0.6:80"}}}}]}}]}}"#
-        );
-        let apps = Document::parse_apps(apps.as_bytes()).unwrap();
-        apps.merge(Document::parse_pods(b"[]").unwrap()).to_snapshot(&Records::default())
-    }
-
-    #[test]
-    fn a_reading_that_refutes_bad_news_is_told_though_it_changes_nothing() {
-        let mut core = RelayCore::new(Epoch::new("relay", 1), NonZeroUsize::MIN, 3, 7);
-        let at = Duration::from_secs;
-        let all = one_app();
-        let db = all.workloads[0].clone();
-        let answer = Message::ReadEverything { answer: Ok(all), leader: None };
-        let mut actions = core.tick(core.wake_at()).actions;
-        while !actions.contains(&Action::ReadEverything) {
-            actions.extend(core.tick(core.wake_at()).actions);
-        }
-        core.on_message(answer, at(1));
-        assert_eq!(core.count(Scope::Vips), 1);
-        let stream = actions.iter().find_map(|action| match action {
-            Action::Open { stream, .. } => Some(*stream),
-            _ => None,
-        });
-        let stream = stream.unwrap();
-        core.on_message(Message::Opened { stream, leader: None }, at(1));
-        let frame = Frame {
-            event: Some("status_update_event".to_owned()),
-            data: r#"{"taskId":"a","appId":"/db","taskStatus":"TASK_KILLED",
-                "timestamp":"2026-01-01T00:00:05Z","version":"2026-01-01T00:00:00Z"}"#
-                .to_owned(),
-        };
-        let told = core.on_message(Message::Event { stream, event: Event::parse(&frame) }, at(2));
-        let texts = |step: &RelayStep| -> Vec<String> {
-            let text = |each: &Published| String::from_utf8(each.segment.text().to_vec()).unwrap();
-            step.published.iter().map(text).collect()
-        };
-        assert_eq!(texts(&told).len(), 1, "the event alone");
-        let key = WorkloadKey { kind: Kind::App, id: "/db".into() };
-        let answer = Message::Read { key, answer: Ok(Some(db)), leader: None };
-        let told = core.on_message(answer, at(3));
-        assert!(texts(&told).iter().any(|text| text.starts_with("event: workload")), "{told:?}");
-    }
-}
+mod tests;
