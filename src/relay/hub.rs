@@ -10,6 +10,7 @@ use relay::{Position, Published, Scope, Segment, Start};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use super::backlog::Backlog;
 use super::core::{RelayCore, RelayStep};
 use super::waiting::Together;
 use crate::sources::marathon::connection::Connection;
@@ -33,8 +34,9 @@ pub(super) struct Hub {
     /// Published under the lock of the core, so that who subscribes under it misses nothing and gets
     /// nothing twice.
     batches: broadcast::Sender<Batch>,
-    /// The length of all records that were published.
-    end: AtomicU64,
+    backlog: Mutex<Backlog>,
+    /// The least that a stream must have reached, in the length of all records that were published.
+    least: AtomicU64,
     comment: Segment,
     start: Instant,
 }
@@ -44,14 +46,17 @@ pub(super) struct Hub {
 pub(super) struct Subscription {
     pub(super) first: Start,
     pub(super) batches: broadcast::Receiver<Batch>,
+    /// The length of all records that were published before.
+    pub(super) end: u64,
 }
 
 impl Hub {
     pub(super) fn new(core: RelayCore) -> Arc<Self> {
         let (batches, _) = broadcast::channel(caps::RELAY_BATCHES);
         let comment = Segment::comment("waiting");
-        let (core, end) = (Mutex::new(core), AtomicU64::new(0));
-        Arc::new(Self { core, batches, end, comment, start: Instant::now() })
+        let (core, backlog) = (Mutex::new(core), Mutex::default());
+        let least = AtomicU64::new(0);
+        Arc::new(Self { core, batches, backlog, least, comment, start: Instant::now() })
     }
 
     /// Returns what the relay knows. Locked for a moment only.
@@ -73,7 +78,8 @@ impl Hub {
         let now = self.now();
         let mut core = self.core();
         let first = core.start_stream(position, scope, now)?;
-        Some(Subscription { first, batches: self.batches.subscribe() })
+        let end = self.backlog().end();
+        Some(Subscription { first, batches: self.batches.subscribe(), end })
     }
 
     /// Returns a comment, for a stream that has nothing else to say.
@@ -88,17 +94,26 @@ impl Hub {
         self.publish(vec![published]);
     }
 
-    /// Returns the length of all records that were published.
-    pub(super) fn end(&self) -> u64 {
-        self.end.load(Ordering::Relaxed)
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether an agent that takes what ends there is too slow. What waits for agents is in memory
+    /// once for all of them: no more than the caps allow, and what the slowest one is taking.
+    pub(super) fn is_left_behind(&self, end: u64) -> bool {
+        end < self.least.load(Ordering::Relaxed)
     }
 
     /// Publishes records. The caller holds the lock of the core.
     pub(super) fn publish(&self, published: Vec<Published>) {
         if !published.is_empty() {
             let length: usize = published.iter().map(|each| each.segment.text().len()).sum();
-            let length = length as u64;
-            let end = self.end.fetch_add(length, Ordering::Relaxed) + length;
+            let mut backlog = self.backlog();
+            backlog.note(length as u64, self.now());
+            let end = backlog.end();
+            let late = backlog.due().saturating_sub(caps::RELAY_LAG as u64);
+            let least = late.max(end.saturating_sub(caps::RELAY_UNTAKEN as u64));
+            self.least.store(least, Ordering::Relaxed);
             // Fails only while nobody listens.
             let _ = self.batches.send(Batch { together: Arc::new(Together::new(published)), end });
         }

@@ -5,6 +5,7 @@
 //! each other, elect nobody and store nothing: each agent follows one of them, and goes to another
 //! when it falls silent.
 
+mod backlog;
 mod core;
 mod counts;
 #[cfg(test)]

@@ -89,6 +89,8 @@ struct AgentStream {
     waiting: Waiting,
     /// None: the snapshot waits for its turn, and has what is published until then.
     batches: Option<broadcast::Receiver<Batch>>,
+    /// The length of all records that were published up to what is being taken.
+    end: u64,
     setup: StreamSetup,
     turn: Turn,
 }
@@ -112,7 +114,7 @@ pub(super) fn body_of(subscription: Subscription, setup: StreamSetup) -> Body {
 
 impl AgentStream {
     fn new(subscription: Subscription, setup: StreamSetup) -> Self {
-        let Subscription { first, batches } = subscription;
+        let Subscription { first, batches, end } = subscription;
         // `hello` comes at once, so that the agent knows that it is served.
         let hello = setup.encoding.bytes_of(&first.hello);
         let rest = match setup.encoding {
@@ -120,18 +122,18 @@ impl AgentStream {
             Encoding::Gzip => [&GZIP_HEADER, &*hello].concat().into(),
         };
         let (waiting, turn) = (Waiting::nothing(), Turn::Waits);
-        let mut stream = Self { rest, waiting, batches: None, setup, turn };
+        let mut stream = Self { rest, waiting, batches: None, end, setup, turn };
         if first.is_resumed {
             stream.turn = Turn::Over;
-            stream.begin(first, batches);
+            stream.begin(first, batches, end);
         }
         stream
     }
 
-    fn begin(&mut self, start: Start, batches: broadcast::Receiver<Batch>) {
+    fn begin(&mut self, start: Start, batches: broadcast::Receiver<Batch>, at: u64) {
         let Start { segments, end, .. } = start;
         self.waiting = Waiting { shared: Shared::Start(segments), next: 0, last: Some(end) };
-        self.batches = Some(batches);
+        (self.batches, self.end) = (Some(batches), at);
     }
 
     /// Waits for the next bytes. None: the agent is too slow, and has to open another stream.
@@ -143,6 +145,9 @@ impl AgentStream {
             {
                 return self.give_up();
             }
+            if self.batches.is_some() && self.setup.hub.is_left_behind(self.end) {
+                return self.give_up();
+            }
             if let Some(piece) = self.take_piece() {
                 return Some(piece);
             }
@@ -152,10 +157,9 @@ impl AgentStream {
             };
             self.turn = Turn::Over;
             match batches.recv().await {
-                Ok(batch) if self.setup.hub.end() - batch.end > caps::RELAY_LAG as u64 => {
-                    return self.give_up();
+                Ok(batch) => {
+                    (self.waiting, self.end) = (Waiting::batch(batch.together), batch.end);
                 }
-                Ok(batch) => self.waiting = Waiting::batch(batch.together),
                 Err(RecvError::Lagged(_)) => return self.give_up(),
                 Err(RecvError::Closed) => return None,
             }
@@ -201,8 +205,9 @@ impl AgentStream {
             return Some(());
         };
         self.turn = Turn::Has { since: Instant::now(), _permit: permit };
-        let Subscription { first, batches } = self.setup.hub.subscribe(None, self.setup.scope)?;
-        self.begin(first, batches);
+        let subscription = self.setup.hub.subscribe(None, self.setup.scope)?;
+        let Subscription { first, batches, end } = subscription;
+        self.begin(first, batches, end);
         Some(())
     }
 
@@ -322,6 +327,27 @@ mod tests {
         assert_eq!(taken[0], expected);
         assert_eq!(taken[0], taken[1]);
         assert_eq!(taken[0].as_ptr(), taken[1].as_ptr());
+    }
+
+    /// A reading with many changes is published at a time, and no agent can have taken it yet.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_published_is_no_lag_and_what_waits_for_long_is() {
+        let hub = hub_with_apps(1);
+        let segment = relay::Segment::comment(&"x".repeat(caps::RELAY_LAG / 8));
+        let number = hub.core().position().number;
+        let one = relay::Published { number, scope: Scope::Vips, segment };
+        let publish = || hub.publish(vec![one.clone()]);
+        let mut stream = open_stream(&hub, &Arc::new(Semaphore::new(1)));
+        take_snapshot(&mut stream, &mut Mirror::default()).await;
+        (0..12).for_each(|_| publish());
+        let mut left = 12 * one.segment.text().len();
+        while left > 0 {
+            left -= stream.next_bytes().await.expect("it takes all as fast as it comes").len();
+        }
+        (0..12).for_each(|_| publish());
+        tokio::time::advance(Duration::from_secs(11)).await;
+        publish();
+        assert!(stream.next_bytes().await.is_none(), "it has had the time to take it");
     }
 
     #[tokio::test(start_paused = true)]

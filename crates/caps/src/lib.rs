@@ -103,8 +103,12 @@ caps! {
     /// The batches of records that wait for one agent of a relay; its stream ends, and it gets everything
     /// anew
     RELAY_BATCHES: count = 4096;
-    /// The records that wait for one agent of a relay; its stream ends, and it gets everything anew
+    /// The records that wait for one agent of a relay and were published more than 10 s ago; its stream
+    /// ends, and it gets everything anew
     RELAY_LAG: bytes = 8 << 20;
+    /// The records that wait for one agent of a relay, however old they are; its stream ends, and it gets
+    /// everything anew
+    RELAY_UNTAKEN: bytes = 128 << 20;
     /// The latest records that a relay remembers for agents that were away for a moment; others get
     /// everything anew
     RELAY_RECENT: count = 4096;
