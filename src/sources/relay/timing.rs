@@ -25,8 +25,11 @@ pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
 /// Time without a relay after which reads fail.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Time without a relay after which the agent reads Marathon itself, and the most that is added at
-/// random.
+/// random...
 pub(super) const DIRECT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// ...and the same of an agent that knows nothing, so that it serves nobody: until then relays are tried.
+pub(super) const DIRECT_AT_FIRST: (Duration, Duration) =
+    (Duration::from_secs(10), Duration::from_secs(20));
 /// The number of agents that read Marathon themselves at the same time, of all that have no relay.
 pub(super) const DIRECT_AGENTS: u64 = 100;
 /// The largest number of hosts that a relay is believed.

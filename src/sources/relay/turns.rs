@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::chance::{hash_of, part_of};
-use super::timing::{DIRECT, DIRECT_AGENTS, MOST_AGENTS, UNKNOWN_AGENTS};
+use super::timing::{DIRECT, DIRECT_AGENTS, DIRECT_AT_FIRST, MOST_AGENTS, UNKNOWN_AGENTS};
 
 /// The turns of one agent.
 #[derive(Debug)]
@@ -18,26 +18,32 @@ pub(super) struct Turns {
     /// The number of hosts that an earlier run knew, which had tasks of VIPs: the least that is
     /// believed.
     restored: u64,
+    /// The agent has a table to keep: of an earlier run, or of a relay.
+    has_table: bool,
 }
 
 impl Turns {
     pub(super) fn new(seed: u64, agents: Option<u32>) -> Self {
-        Self { seed, set: agents.map(u64::from), told: None, restored: 0 }
+        Self { seed, set: agents.map(u64::from), told: None, restored: 0, has_table: false }
     }
 
     /// Notes the number of hosts that an earlier run knew.
     pub(super) fn restore_hosts(&mut self, hosts: u64) {
         self.restored = hosts;
+        self.has_table |= hosts > 0;
     }
 
-    /// Notes the number of hosts that a relay tells.
+    /// Notes the number of hosts that a relay tells, which the agent follows.
     pub(super) fn note_hosts(&mut self, hosts: Option<u64>) {
+        self.has_table = true;
         self.told = hosts.or(self.told);
     }
 
-    /// Returns how long an agent without a relay leaves Marathon alone.
+    /// Returns how long an agent without a relay leaves Marathon alone. Then it waits for its turn, which
+    /// keeps a cluster that starts as a whole from reading at once.
     pub(super) fn wait(&self) -> Duration {
-        DIRECT.0 + part_of(DIRECT.1, self.seed)
+        let (least, more) = if self.has_table { DIRECT } else { DIRECT_AT_FIRST };
+        least + part_of(more, self.seed)
     }
 
     /// Tells whether it is this agent's turn at a second since 1970.

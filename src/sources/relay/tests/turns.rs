@@ -11,6 +11,7 @@ use super::{World, relays};
 #[test]
 fn without_a_relay_reads_fail_after_10_seconds_and_go_to_marathon_after_30_to_150() {
     let mut world = World::new(relays(), Some(100));
+    world.follower.restore_hosts(1);
     world.pass(9);
     assert_eq!(world.take_told(), [""; 0]);
     world.pass(2);
@@ -21,6 +22,39 @@ fn without_a_relay_reads_fail_after_10_seconds_and_go_to_marathon_after_30_to_15
     world.pass(125);
     world.want_all();
     assert_eq!(world.asked, [Action::ReadEverything]);
+}
+
+/// It serves nobody until then.
+#[test]
+fn an_agent_that_knows_nothing_reads_marathon_after_10_to_30_seconds() {
+    for number in 0..100 {
+        let start = Now { at: Duration::ZERO, second: 0 };
+        let node = format!("node{number}");
+        let follower = Follower::new(vec!["http://a".into()], &node, Some(100), start);
+        let may_read =
+            |second| follower.may_read_marathon(Now { at: Duration::from_secs(second), second });
+        assert!(!may_read(9) && may_read(30), "{node}");
+    }
+}
+
+/// Nobody has a table then, and nobody knows that of the others.
+#[test]
+fn a_cluster_that_starts_as_a_whole_without_relays_takes_turns_from_the_first_minute() {
+    let start = Now { at: Duration::ZERO, second: 0 };
+    let new = |number| {
+        Follower::new(vec!["http://a".into()], &format!("node{number}"), Some(1000), start)
+    };
+    let mut waiting: Vec<_> = (0..1000).map(new).collect();
+    for second in 0..11 * 60 {
+        let before = waiting.len();
+        let now = Now { at: Duration::from_secs(second), second };
+        waiting.retain(|follower| !follower.may_read_marathon(now));
+        let reading = before - waiting.len();
+        assert!(reading <= 20, "{reading} in second {second}");
+        let all = 1000 - waiting.len() as u64;
+        assert!(all <= 200 + 100 * second / 60, "{all} by second {second}");
+    }
+    assert_eq!(waiting.len(), 0, "each has a turn");
 }
 
 /// Of 5,000 agents without a relay about 100 read Marathon in the same minute.
