@@ -57,8 +57,18 @@ pub struct Feed {
     recent_bytes: usize,
     /// The latest snapshots, until something changes.
     snapshots: BTreeMap<Scope, Arc<[Segment]>>,
-    /// Apps and pods whose records would be too long. Receivers keep what they know of them.
+    /// How much receivers of each scope hold.
+    held: BTreeMap<Scope, Held>,
+    /// Apps and pods whose records would be too long, or more than receivers take in all. Receivers keep
+    /// what they know of them.
     left_out: BTreeSet<WorkloadKey>,
+}
+
+/// The apps and pods that a receiver holds, and the length of their records.
+#[derive(Debug, Default, Clone, Copy)]
+struct Held {
+    workloads: usize,
+    bytes: usize,
 }
 
 /// The start of a stream: what the receiver gets first, in this order.
@@ -94,11 +104,13 @@ impl Feed {
             recent: VecDeque::new(),
             recent_bytes: 0,
             snapshots: BTreeMap::new(),
+            held: BTreeMap::new(),
             left_out: BTreeSet::new(),
         }
     }
 
-    /// Returns the apps and pods that are left out, since their records would be too long.
+    /// Returns the apps and pods that are left out, since their records would be too long, or too much in
+    /// all.
     #[must_use]
     pub fn left_out(&self) -> &BTreeSet<WorkloadKey> {
         &self.left_out
@@ -149,13 +161,13 @@ impl Feed {
             return None;
         }
         let text = Record::Workload(Arc::clone(workload)).to_sse(&self.epoch, self.last + 1);
-        if text.len() > caps::WORKLOAD_MEMORY {
+        // Receivers have to learn that the labels are gone, and what becomes of the tasks.
+        let scope = before.map_or(scope, |before| before.published.scope.min(scope));
+        if text.len() > caps::WORKLOAD_MEMORY || !self.has_room(before, text.len(), scope) {
             self.left_out.insert(key);
             return None;
         }
         self.left_out.remove(&key);
-        // Receivers have to learn that the labels are gone, and what becomes of the tasks.
-        let scope = before.map_or(scope, |before| before.published.scope.min(scope));
         Some(self.list(key, Arc::clone(workload), text, scope))
     }
 
@@ -177,15 +189,45 @@ impl Feed {
         scope: Scope,
     ) -> Published {
         let published = self.publish_text(text, scope);
-        self.listed.insert(key, Listed { workload, published: published.clone() });
+        let before = self.listed.insert(key, Listed { workload, published: published.clone() });
+        self.count_held(before.as_ref().map(|before| &before.published), Some(&published));
         self.snapshots.clear();
         published
+    }
+
+    /// Tells whether receivers take a record of this length, in place of one: as many apps and pods, and as
+    /// much text, as one answer of Marathon has. One that takes no more than before always has room.
+    fn has_room(&self, before: Option<&Listed>, length: usize, scope: Scope) -> bool {
+        let scopes = [Scope::Vips, Scope::All].into_iter().filter(|of| of.includes(scope));
+        scopes.into_iter().all(|of| {
+            let before = before.filter(|before| of.includes(before.published.scope));
+            let former = before.map_or(0, |before| before.published.segment.text().len());
+            let held = self.held.get(&of).copied().unwrap_or_default();
+            let workloads = held.workloads + usize::from(before.is_none());
+            length <= former
+                || held.bytes - former + length <= caps::ANSWER && workloads <= caps::WORKLOADS
+        })
+    }
+
+    /// Counts a record that receivers hold from now on, in place of another.
+    fn count_held(&mut self, before: Option<&Published>, after: Option<&Published>) {
+        for of in [Scope::Vips, Scope::All] {
+            let size = |record: Option<&Published>| {
+                let record = record.filter(|record| of.includes(record.scope));
+                record.map_or((0, 0), |record| (1, record.segment.text().len()))
+            };
+            let ((fewer, less), (more, longer)) = (size(before), size(after));
+            let held = self.held.entry(of).or_default();
+            held.workloads = held.workloads + more - fewer;
+            held.bytes = held.bytes + longer - less;
+        }
     }
 
     /// Removes an app or pod. Returns the record, if it was listed.
     pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
         self.left_out.remove(key);
         let listed = self.listed.remove(key)?;
+        self.count_held(Some(&listed.published), None);
         self.snapshots.clear();
         Some(self.publish(&Record::Removed(key.clone()), listed.published.scope))
     }

@@ -74,14 +74,19 @@ struct Receiver {
     decoder: Decoder,
 }
 
+/// The decoder of an agent.
+fn decoder() -> Decoder {
+    Decoder::new(caps::WORKLOAD_MEMORY)
+}
+
 impl Receiver {
     fn new() -> Self {
-        Self { mirror: Mirror::default(), decoder: Decoder::default() }
+        Self { mirror: Mirror::default(), decoder: decoder() }
     }
 
     fn open(&mut self, feed: &mut Feed, scope: Scope) -> Vec<Change> {
         self.mirror.begin_stream();
-        self.decoder = Decoder::default();
+        self.decoder = decoder();
         let position = self.mirror.position().cloned();
         let status = MarathonStatus::default();
         let first = feed.start_stream(position.as_ref(), scope, status).unwrap();
@@ -322,6 +327,41 @@ fn a_receiver_takes_no_more_from_a_relay_than_from_a_marathon() {
     mirror.apply(&removed).unwrap();
     let app = serde_json::to_string(&*workload(3, 1, true)).unwrap();
     mirror.apply(&frame("workload", format!(r#"{{"number":4,"body":{app}}}"#))).unwrap();
+}
+
+/// One tenant's apps are within every cap, and all of them more than a receiver takes.
+#[test]
+fn a_relay_leaves_out_what_receivers_would_not_take() {
+    let mut feed = feed();
+    feed.replace(&workload(0, 1, true), Scope::Vips).unwrap();
+    let large = |app: usize, instances: usize| {
+        let mut large = Workload::clone(&workload(1, 1, true));
+        large.id = format!("/large-{app:02}").into();
+        large.instances = vec![large.instances[0].clone(); instances];
+        Arc::new(large)
+    };
+    let length = |workload: &Workload| serde_json::to_string(workload).unwrap().len();
+    let instances = (12 << 20) * 100 / length(&large(0, 100));
+    for app in 0..8 {
+        feed.replace(&large(app, instances), Scope::Vips);
+    }
+    assert_eq!(feed.left_out().len(), 3);
+    let status = MarathonStatus { left_out: feed.left_out().len(), ..MarathonStatus::default() };
+    let mut receiver = Receiver::new();
+    let changes = receiver.open(&mut feed, Scope::Vips);
+    assert!(matches!(changes.last(), Some(Change::Whole(_))), "{:?}", changes.last());
+    assert_eq!(receiver.known().len(), 6);
+    let snapshot = receiver.mirror.to_snapshot(&status);
+    assert!(!snapshot.coverage.includes(Kind::App), "nothing is gone for its absence");
+    // What is listed may change, and what shrinks makes room.
+    feed.replace(&workload(0, 2, true), Scope::Vips).unwrap();
+    feed.replace(&large(0, 1), Scope::Vips).unwrap();
+    feed.replace(&large(7, instances), Scope::Vips).unwrap();
+    feed.remove(&large(1, 1).key()).unwrap();
+    feed.replace(&large(6, instances), Scope::Vips).unwrap();
+    assert_eq!(feed.left_out().len(), 1);
+    receiver.open(&mut feed, Scope::Vips);
+    assert_eq!(receiver.known().len(), 7);
 }
 
 #[test]

@@ -85,7 +85,8 @@ impl RelayCore {
     pub(super) fn status(&self, now: Duration) -> MarathonStatus {
         let silent = self.heard_at.map(|heard| now.saturating_sub(heard).as_millis());
         let silent_ms = silent.map(|silent| u64::try_from(silent).unwrap_or(u64::MAX));
-        MarathonStatus { silent_ms, ..self.status.clone() }
+        let left_out = self.feed.left_out().len();
+        MarathonStatus { silent_ms, left_out, ..self.status.clone() }
     }
 
     /// Makes a heartbeat for whoever listens now. It has the number of the last record.
