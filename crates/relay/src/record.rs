@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use marathon::events::Event;
 use marathon::{Kind, Spec, Workload, WorkloadKey};
-use serde::de::Error;
+use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::specs::{put_back_specs, take_out_specs};
 use crate::status::MarathonStatus;
@@ -141,12 +140,27 @@ struct Data<B> {
 
 /// The same, as it is received.
 #[derive(Deserialize)]
-struct Received<'a> {
+struct Received<B> {
     number: u64,
-    #[serde(borrow, default)]
-    specs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    body: &'a RawValue,
+    body: B,
+}
+
+/// The same of a workload.
+#[derive(Deserialize)]
+struct ReceivedWorkload {
+    number: u64,
+    #[serde(default)]
+    specs: Option<Vec<Arc<Spec>>>,
+    body: Workload,
+}
+
+/// Reads the `data` of a server-sent event in one pass: a snapshot is long.
+fn read<'a, B: Deserialize<'a>>(
+    data: &'a str,
+    convert: impl FnOnce(B) -> Record,
+) -> serde_json::Result<(u64, Record)> {
+    let Received { number, body } = serde_json::from_str(data)?;
+    Ok((number, convert(body)))
 }
 
 impl Record {
@@ -189,36 +203,37 @@ impl Record {
     /// # Errors
     /// When the data is not that of such a record.
     pub(crate) fn parse(name: &str, data: &str) -> serde_json::Result<Option<(u64, Self)>> {
-        let Received { number, specs, body } = serde_json::from_str(data)?;
-        let body = body.get();
-        let record = match name {
-            "hello" => Self::Hello(serde_json::from_str(body)?),
+        let read_nothing = |record| read::<IgnoredAny>(data, |_| record);
+        let read = match name {
+            "hello" => read(data, Self::Hello)?,
             "workload" => {
-                let mut workload: Workload = serde_json::from_str(body)?;
+                let ReceivedWorkload { number, specs, mut body } = serde_json::from_str(data)?;
                 if let Some(specs) = specs {
-                    put_back_specs(&mut workload, serde_json::from_str(specs.get())?);
+                    put_back_specs(&mut body, specs);
                 }
-                Self::Workload(workload.into())
+                (number, Self::Workload(body.into()))
             }
-            "removed" => {
-                let Removed { kind, id } = serde_json::from_str(body)?;
+            "removed" => read(data, |Removed { kind, id }| {
                 Self::Removed(WorkloadKey { kind, id: (&*id).into() })
-            }
+            })?,
             "event" => {
-                let event: Event = serde_json::from_str(body)?;
-                if event.exceeds_caps() {
+                let Received::<Event> { number, body } = serde_json::from_str(data)?;
+                if body.exceeds_caps() {
                     return Err(serde_json::Error::custom("no event of Marathon's is that large"));
                 }
-                Self::Event(event)
+                (number, Self::Event(body))
             }
-            "complete" => Self::Complete(serde_json::from_str::<MarathonStatus>(body)?.cut()),
-            "heartbeat" => Self::Heartbeat(serde_json::from_str::<MarathonStatus>(body)?.cut()),
-            "whole-begins" => Self::WholeBegins,
-            "whole-ends" => Self::WholeEnds,
-            "accepted" => Self::Accepted,
-            _ => return Ok(None),
+            "complete" => read(data, |status: MarathonStatus| Self::Complete(status.cut()))?,
+            "heartbeat" => read(data, |status: MarathonStatus| Self::Heartbeat(status.cut()))?,
+            "whole-begins" => read_nothing(Self::WholeBegins)?,
+            "whole-ends" => read_nothing(Self::WholeEnds)?,
+            "accepted" => read_nothing(Self::Accepted)?,
+            _ => {
+                let Received::<IgnoredAny> { .. } = serde_json::from_str(data)?;
+                return Ok(None);
+            }
         };
-        Ok(Some((number, record)))
+        Ok(Some(read))
     }
 }
 

@@ -20,6 +20,9 @@ use super::orders::{Now, Order};
 
 /// The longest time for an answer whether a relay is ready.
 const PROBE: Duration = Duration::from_secs(5);
+/// The most chunks that are taken in together if they are there: they are small, and each passes from one
+/// task to another.
+const CHUNKS: usize = 32;
 /// The longest error of a relay, in bytes.
 const MAX_ERROR: usize = 4 << 10;
 
@@ -256,19 +259,24 @@ async fn listen(
         Err(why) => return why,
     };
     let mut decoder = Decoder::new(caps::WORKLOAD_MEMORY);
-    let mut chunks = response.bytes_stream();
-    loop {
-        let chunk = match chunks.next().await {
-            Some(Ok(chunk)) => chunk,
-            Some(Err(error)) => return with_sources(&error.without_url()),
-            None => return "it closed the stream".to_owned(),
-        };
-        let frames = decoder.push_bytes(&chunk);
+    let mut chunks = response.bytes_stream().ready_chunks(CHUNKS);
+    while let Some(together) = chunks.next().await {
+        let (mut frames, mut error) = (Vec::new(), None);
+        for chunk in together {
+            match chunk {
+                Ok(chunk) => frames.extend(decoder.push_bytes(&chunk)),
+                Err(broken) => error = Some(with_sources(&broken.without_url())),
+            }
+        }
         if decoder.skipped_frames() > 0 {
             return "it sent a record that is too long".to_owned();
         }
         outlet.send(Arrival::Frames(frames)).await;
+        if let Some(error) = error {
+            return error;
+        }
     }
+    "it closed the stream".to_owned()
 }
 
 /// Asks whether a relay is ready.

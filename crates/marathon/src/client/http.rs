@@ -1,6 +1,6 @@
 //! GET with limits: of time, of length, of redirects, and of the servers that get credentials.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
@@ -29,12 +29,44 @@ const STREAM_SILENCE: Duration = Duration::from_secs(60);
 /// An HTTP client that applies the limits and adds credentials.
 #[derive(Debug)]
 pub(super) struct Http {
+    config: ClientConfig,
+    /// Made for the first request where all servers speak plain HTTP: only a redirect may need the
+    /// system's certificates then, reading them takes a while, and an agent behind relays makes no
+    /// request.
+    clients: OnceLock<Clients>,
+    /// Those that were made to check the configuration.
+    checked: Clients,
+    tokens: Option<Tokens>,
+    max_body: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
     reads: reqwest::Client,
     /// Client for event streams: without a total timeout, and without compression, which would
     /// hold events back.
     streams: reqwest::Client,
-    tokens: Option<Tokens>,
-    max_body: usize,
+}
+
+impl Clients {
+    fn new(config: &ClientConfig, trust: Trust) -> Result<Self, ConfigError> {
+        let reads = build_client(config, trust, |builder| {
+            builder.timeout(config.read_timeout).read_timeout(config.idle_timeout).gzip(true)
+        })?;
+        let streams = build_client(config, trust, |builder| {
+            builder.read_timeout(STREAM_SILENCE).gzip(false)
+        })?;
+        Ok(Self { reads, streams })
+    }
+}
+
+/// The authorities that a client trusts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Those that are configured.
+    Configured,
+    /// Also the system's.
+    System,
 }
 
 /// The kind of answer that is requested.
@@ -90,12 +122,22 @@ impl Http {
             Some(Auth::Account(account)) => Some(Tokens::new(account.clone())?),
             _ => None,
         };
-        let reads = build_client(config, |builder| {
-            builder.timeout(config.read_timeout).read_timeout(config.idle_timeout).gzip(true)
-        })?;
-        let streams =
-            build_client(config, |builder| builder.read_timeout(STREAM_SILENCE).gzip(false))?;
-        Ok(Self { reads, streams, tokens, max_body: config.max_body })
+        let trust = if is_plain(config) { Trust::Configured } else { Trust::System };
+        let checked = Clients::new(config, trust)?;
+        let clients = match trust {
+            Trust::Configured => OnceLock::new(),
+            Trust::System => OnceLock::from(checked.clone()),
+        };
+        let (config, max_body) = (config.clone(), config.max_body);
+        Ok(Self { config, clients, checked, tokens, max_body })
+    }
+
+    fn clients(&self) -> &Clients {
+        self.clients.get_or_init(|| {
+            let made = run_long(|| Clients::new(&self.config, Trust::System));
+            // Nothing can fail that did not when the configuration was checked.
+            made.unwrap_or_else(|_| self.checked.clone())
+        })
     }
 
     /// Requests `url` and follows redirects. The servers of `bases` get their credentials.
@@ -148,9 +190,10 @@ impl Http {
         let auth = auth_for(bases, url);
         let mut refused = None;
         loop {
+            let Clients { reads, streams } = self.clients();
             let client = match wanted {
-                Wanted::Json => &self.reads,
-                Wanted::Events => &self.streams,
+                Wanted::Json => reads,
+                Wanted::Events => streams,
             };
             let mut request = client.get(url.clone()).header(ACCEPT, wanted.accept_header());
             let mut used = None;
@@ -159,7 +202,7 @@ impl Http {
                     request = request.basic_auth(&auth.user, Some(auth.password.reveal()));
                 }
                 (Some(Auth::Account(_)), Some(tokens)) => {
-                    let token = tokens.valid_token(&self.reads, refused.as_ref()).await?;
+                    let token = tokens.valid_token(reads, refused.as_ref()).await?;
                     request = with_token(request, &token, url)?;
                     used = Some(token);
                 }
@@ -229,11 +272,20 @@ pub(super) fn run_long<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// When the certificates can't be used.
 pub fn plain_client(config: &ClientConfig) -> Result<reqwest::Client, ConfigError> {
-    build_client(config, |builder| builder)
+    // They redirect nowhere.
+    let needs_none = is_plain(config) && config.proxy.is_none();
+    let trust = if needs_none { Trust::Configured } else { Trust::System };
+    build_client(config, trust, |builder| builder)
+}
+
+/// Tells whether all servers speak plain HTTP.
+fn is_plain(config: &ClientConfig) -> bool {
+    config.urls.iter().all(|url| url.scheme() == "http")
 }
 
 fn build_client(
     config: &ClientConfig,
+    trust: Trust,
     limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, ConfigError> {
     let mut roots = Vec::new();
@@ -268,11 +320,14 @@ fn build_client(
         }
         limits(builder)
     };
-    let plain = config.urls.iter().all(|url| url.scheme() == "http");
+    if trust == Trust::Configured {
+        let built = builder().tls_certs_only(roots).build();
+        return built.map_err(|error| ConfigError::Setup(error.into()));
+    }
     let built = builder().tls_certs_merge(roots.clone()).build();
     // A machine without CA certificates can still use http, and trust those that are configured.
     let client = match built {
-        Err(_) if plain || !roots.is_empty() => builder().tls_certs_only(roots).build(),
+        Err(_) if is_plain(config) || !roots.is_empty() => builder().tls_certs_only(roots).build(),
         Err(_) if builder().tls_certs_only([]).build().is_ok() => return Err(ConfigError::NoCa),
         built => built,
     };
@@ -294,4 +349,24 @@ fn with_token(
 pub(super) fn leader_header(response: &Response) -> Option<String> {
     let leader = response.headers().get("x-marathon-leader")?.to_str().ok()?;
     (leader.len() <= 512).then(|| leader.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_for_plain_http_are_made_for_the_first_request() {
+        for (url, at_once) in [("http://m.example:8080", false), ("https://m.example", true)] {
+            let config = ClientConfig {
+                // So that no certificates of the system are needed.
+                ca: Some(include_bytes!("../../tests/fixtures/tls/ca.pem").to_vec()),
+                ..ClientConfig::new(vec![Url::parse(url).unwrap()])
+            };
+            let http = Http::new(&config).unwrap();
+            assert_eq!(http.clients.get().is_some(), at_once, "{url}");
+            http.clients();
+            assert!(http.clients.get().is_some(), "{url}");
+        }
+    }
 }

@@ -140,7 +140,10 @@ impl Decoder {
             self.skipped += 1;
             return None;
         }
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let text = |bytes| match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
         let event = event.filter(|name| !name.is_empty()).map(text);
         data.map(|data| Frame { event, data: text(data) })
     }
