@@ -30,7 +30,7 @@ pub(crate) fn follow_stream(input: &[u8]) {
         }
     }
     let known = |mirror: &Mirror| -> Vec<Arc<Workload>> {
-        let all = mirror.workloads().filter(|each| !feed.left_out().contains(&each.key()));
+        let all = mirror.workloads().filter(|each| !feed.left_out().contains_key(&each.key()));
         all.cloned().collect()
     };
     assert_eq!(known(&other), known(&mirror));

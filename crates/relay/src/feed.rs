@@ -1,9 +1,9 @@
 //! The sender's half of the stream.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use marathon::{Workload, WorkloadKey};
+use marathon::{Labels, Spec, Workload, WorkloadKey};
 
 use crate::record::{Epoch, Hello, Position, Record, SCHEMA};
 use crate::segment::{Encoder, Segment};
@@ -57,18 +57,11 @@ pub struct Feed {
     recent_bytes: usize,
     /// The latest snapshots, until something changes.
     snapshots: BTreeMap<Scope, Arc<[Segment]>>,
-    /// How much receivers of each scope hold.
-    held: BTreeMap<Scope, Held>,
-    /// Apps and pods whose records would be too long, or more than receivers take in all. Receivers keep
-    /// what they know of them.
-    left_out: BTreeSet<WorkloadKey>,
-}
-
-/// The apps and pods that a receiver holds, and the length of their records.
-#[derive(Debug, Default, Clone, Copy)]
-struct Held {
-    workloads: usize,
-    bytes: usize,
+    /// The length of the records that receivers of each scope hold.
+    held: BTreeMap<Scope, usize>,
+    /// Apps and pods whose records would be too long, or more than receivers take in all, with the length.
+    /// Their records only say that they exist, so that receivers keep what they know of them.
+    left_out: BTreeMap<WorkloadKey, usize>,
 }
 
 /// The start of a stream: what the receiver gets first, in this order.
@@ -105,15 +98,25 @@ impl Feed {
             recent_bytes: 0,
             snapshots: BTreeMap::new(),
             held: BTreeMap::new(),
-            left_out: BTreeSet::new(),
+            left_out: BTreeMap::new(),
         }
     }
 
-    /// Returns the apps and pods that are left out, since their records would be too long, or too much in
-    /// all.
+    /// Returns the apps and pods of which it is told only that they exist, since their records would be too
+    /// long, or too much in all; each with the length of its record.
     #[must_use]
-    pub fn left_out(&self) -> &BTreeSet<WorkloadKey> {
+    pub fn left_out(&self) -> &BTreeMap<WorkloadKey, usize> {
         &self.left_out
+    }
+
+    /// Returns those of them whose records have room by now: [`Feed::replace`] takes them.
+    #[must_use]
+    pub fn fitting(&self) -> Vec<WorkloadKey> {
+        let has_room = |(key, length): &(&WorkloadKey, &usize)| {
+            let listed = self.listed.get(*key);
+            listed.is_some_and(|it| self.has_room(listed, **length, it.published.scope))
+        };
+        self.left_out.iter().filter(has_room).map(|(key, _)| key.clone()).collect()
     }
 
     /// Returns the place of the last record.
@@ -158,17 +161,23 @@ impl Feed {
         if before.is_some_and(|before| {
             Arc::ptr_eq(&before.workload, workload) || before.workload == *workload
         }) {
+            self.left_out.remove(&key);
             return None;
         }
         let text = Record::Workload(Arc::clone(workload)).to_sse(&self.epoch, self.last + 1);
         // Receivers have to learn that the labels are gone, and what becomes of the tasks.
         let scope = before.map_or(scope, |before| before.published.scope.min(scope));
-        if text.len() > caps::WORKLOAD_MEMORY || !self.has_room(before, text.len(), scope) {
-            self.left_out.insert(key);
+        if self.has_room(before, text.len(), scope) {
+            self.left_out.remove(&key);
+            return Some(self.list(key, Arc::clone(workload), text, scope));
+        }
+        self.left_out.insert(key.clone(), text.len());
+        let stub = Arc::new(stub_of(workload));
+        if before.is_some_and(|before| before.workload == stub) {
             return None;
         }
-        self.left_out.remove(&key);
-        Some(self.list(key, Arc::clone(workload), text, scope))
+        let text = Record::Workload(Arc::clone(&stub)).to_sse(&self.epoch, self.last + 1);
+        Some(self.list(key, stub, text, scope))
     }
 
     /// Publishes an app or pod once more, if it is listed: a reading shows that it is as it was, though
@@ -195,31 +204,31 @@ impl Feed {
         published
     }
 
-    /// Tells whether receivers take a record of this length, in place of one: as many apps and pods, and as
-    /// much text, as one answer of Marathon has. One that takes no more than before always has room.
+    /// Tells whether receivers take a record of this length, in place of one: as much text as one answer of
+    /// Marathon has. The last part of it is for changes of what is listed as a whole, and for those that
+    /// have no room.
     fn has_room(&self, before: Option<&Listed>, length: usize, scope: Scope) -> bool {
-        let scopes = [Scope::Vips, Scope::All].into_iter().filter(|of| of.includes(scope));
-        scopes.into_iter().all(|of| {
-            let before = before.filter(|before| of.includes(before.published.scope));
-            let former = before.map_or(0, |before| before.published.segment.text().len());
-            let held = self.held.get(&of).copied().unwrap_or_default();
-            let workloads = held.workloads + usize::from(before.is_none());
-            length <= former
-                || held.bytes - former + length <= caps::ANSWER && workloads <= caps::WORKLOADS
-        })
+        let is_whole = before.is_some_and(|before| before.workload.tasks_known);
+        let room = if is_whole { caps::ANSWER } else { caps::ANSWER - caps::ANSWER / 8 };
+        let mut scopes = [Scope::Vips, Scope::All].into_iter().filter(|of| of.includes(scope));
+        length <= caps::WORKLOAD_MEMORY
+            && scopes.all(|of| {
+                let before = before.filter(|before| of.includes(before.published.scope));
+                let former = before.map_or(0, |before| before.published.segment.text().len());
+                let held = self.held.get(&of).copied().unwrap_or_default();
+                length <= former || held - former + length <= room
+            })
     }
 
     /// Counts a record that receivers hold from now on, in place of another.
     fn count_held(&mut self, before: Option<&Published>, after: Option<&Published>) {
         for of in [Scope::Vips, Scope::All] {
-            let size = |record: Option<&Published>| {
+            let length = |record: Option<&Published>| {
                 let record = record.filter(|record| of.includes(record.scope));
-                record.map_or((0, 0), |record| (1, record.segment.text().len()))
+                record.map_or(0, |record| record.segment.text().len())
             };
-            let ((fewer, less), (more, longer)) = (size(before), size(after));
             let held = self.held.entry(of).or_default();
-            held.workloads = held.workloads + more - fewer;
-            held.bytes = held.bytes + longer - less;
+            *held = *held + length(after) - length(before);
         }
     }
 
@@ -300,6 +309,27 @@ impl Feed {
         }
         let behind = usize::try_from(self.last - position.number).ok()?;
         self.recent.len().checked_sub(behind)
+    }
+}
+
+/// Returns what says no more of an app or pod than that it exists.
+fn stub_of(workload: &Workload) -> Workload {
+    let spec = Spec {
+        labels: Labels::default(),
+        ports: Vec::new(),
+        unused_ports: Vec::new(),
+        ..Spec::clone(&workload.spec)
+    };
+    Workload {
+        id: Arc::clone(&workload.id),
+        kind: workload.kind,
+        path: "$".to_owned(),
+        spec: Arc::new(spec),
+        instances: Vec::new(),
+        tasks_known: false,
+        deploying: false,
+        suspended: false,
+        damaged: false,
     }
 }
 

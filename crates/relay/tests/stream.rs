@@ -331,7 +331,7 @@ fn a_receiver_takes_no_more_from_a_relay_than_from_a_marathon() {
 
 /// One tenant's apps are within every cap, and all of them more than a receiver takes.
 #[test]
-fn a_relay_leaves_out_what_receivers_would_not_take() {
+fn a_relay_tells_only_that_there_is_what_receivers_would_not_take() {
     let mut feed = feed();
     feed.replace(&workload(0, 1, true), Scope::Vips).unwrap();
     let large = |app: usize, instances: usize| {
@@ -342,26 +342,40 @@ fn a_relay_leaves_out_what_receivers_would_not_take() {
     };
     let length = |workload: &Workload| serde_json::to_string(workload).unwrap().len();
     let instances = (12 << 20) * 100 / length(&large(0, 100));
-    for app in 0..8 {
-        feed.replace(&large(app, instances), Scope::Vips);
+    for app in 0..6 {
+        feed.replace(&large(app, instances), Scope::Vips).unwrap();
     }
-    assert_eq!(feed.left_out().len(), 3);
-    let status = MarathonStatus { left_out: feed.left_out().len(), ..MarathonStatus::default() };
+    let left_out = |feed: &Feed| -> Vec<String> {
+        feed.left_out().keys().map(|key| key.id.to_string()).collect()
+    };
+    let expected: Vec<String> = vec!["/large-04".into(), "/large-05".into()];
+    assert_eq!(left_out(&feed), expected);
     let mut receiver = Receiver::new();
     let changes = receiver.open(&mut feed, Scope::Vips);
     assert!(matches!(changes.last(), Some(Change::Whole(_))), "{:?}", changes.last());
-    assert_eq!(receiver.known().len(), 6);
-    let snapshot = receiver.mirror.to_snapshot(&status);
-    assert!(!snapshot.coverage.includes(Kind::App), "nothing is gone for its absence");
-    // What is listed may change, and what shrinks makes room.
+    let known = receiver.known();
+    assert_eq!(known.len(), 7, "nothing is gone for its absence");
+    let untold = known.values().filter(|workload| !workload.tasks_known);
+    assert_eq!(untold.map(|workload| workload.id.to_string()).collect::<Vec<_>>(), expected);
+    // It is told once, and what is listed may change all the same.
+    assert!(feed.replace(&large(4, instances), Scope::Vips).is_none());
     feed.replace(&workload(0, 2, true), Scope::Vips).unwrap();
-    feed.replace(&large(0, 1), Scope::Vips).unwrap();
-    feed.replace(&large(7, instances), Scope::Vips).unwrap();
+    assert_eq!(feed.fitting(), []);
+    // What goes makes room.
     feed.remove(&large(1, 1).key()).unwrap();
-    feed.replace(&large(6, instances), Scope::Vips).unwrap();
-    assert_eq!(feed.left_out().len(), 1);
+    assert_eq!(feed.fitting().len(), 2);
+    for key in feed.fitting() {
+        let app = key.id.trim_start_matches("/large-").parse().unwrap();
+        feed.replace(&large(app, instances), Scope::Vips);
+    }
+    assert_eq!(left_out(&feed), expected[1..]);
     receiver.open(&mut feed, Scope::Vips);
-    assert_eq!(receiver.known().len(), 7);
+    let known = receiver.known();
+    assert_eq!(known.values().filter(|workload| !workload.tasks_known).count(), 1);
+    // One that grew and is as before again is not left out.
+    feed.replace(&large(0, 2 * instances), Scope::Vips).unwrap();
+    feed.replace(&large(0, instances), Scope::Vips);
+    assert_eq!(left_out(&feed), expected[1..]);
 }
 
 #[test]

@@ -85,8 +85,7 @@ impl RelayCore {
     pub(super) fn status(&self, now: Duration) -> MarathonStatus {
         let silent = self.heard_at.map(|heard| now.saturating_sub(heard).as_millis());
         let silent_ms = silent.map(|silent| u64::try_from(silent).unwrap_or(u64::MAX));
-        let left_out = self.feed.left_out().len();
-        MarathonStatus { silent_ms, left_out, ..self.status.clone() }
+        MarathonStatus { silent_ms, ..self.status.clone() }
     }
 
     /// Makes a heartbeat for whoever listens now. It has the number of the last record.
@@ -269,15 +268,10 @@ impl RelayCore {
         step.published.extend(unchanged.filter_map(|key| self.feed.confirm(key)));
         for key in update.changed {
             self.unconfirmed.remove(&key);
-            let published = match self.watch.get(&key) {
-                Some(workload) => {
-                    let has_vips = workload.has_vip_labels();
-                    let scope = if has_vips { Scope::Vips } else { Scope::All };
-                    self.feed.replace(&Arc::clone(workload), scope)
-                }
-                None => self.feed.remove(&key),
-            };
-            step.published.extend(published);
+            step.published.extend(self.publish_workload(&key));
+        }
+        for key in self.feed.fitting() {
+            step.published.extend(self.publish_workload(&key));
         }
         if is_whole {
             step.published.push(self.feed.publish(&Record::WholeEnds, Scope::Vips));
@@ -288,7 +282,14 @@ impl RelayCore {
         }
     }
 
-    /// Returns the number of apps and pods whose records would be too long.
+    /// Publishes what is believed of an app or pod.
+    fn publish_workload(&mut self, key: &WorkloadKey) -> Option<Published> {
+        let Some(workload) = self.watch.get(key) else { return self.feed.remove(key) };
+        let scope = if workload.has_vip_labels() { Scope::Vips } else { Scope::All };
+        self.feed.replace(&Arc::clone(workload), scope)
+    }
+
+    /// Returns the number of apps and pods whose records would be too long, or too much in all.
     pub(super) fn left_out(&self) -> usize {
         self.feed.left_out().len()
     }
