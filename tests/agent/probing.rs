@@ -96,7 +96,10 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
         SuspectsIt,
     }
     run(async {
-        for prober in [Prober::HearsIt, Prober::SaysNothing, Prober::SuspectsIt] {
+        let probers = [Prober::HearsIt, Prober::SaysNothing, Prober::SuspectsIt];
+        let silences = [Silence::Suspected, Silence::Dead];
+        let all = silences.map(|silence| probers.map(|prober| (silence, prober)));
+        for (silence, prober) in all.into_iter().flatten() {
             let mut world = World::serving(4).await;
             let list = until_listed(&world, |list| list.hosts.len() == 2).await;
             let host = list.hosts[0].host;
@@ -112,6 +115,13 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
             let suspects = ProbeReport { verdicts, ..ProbeReport::default() };
             world.prober.send_report(suspects.clone());
             world.until_served(WEB, elsewhere).await;
+            if silence == Silence::Dead {
+                let mut dies = suspects.clone();
+                dies.verdicts[0].silence = Some(silence);
+                world.prober.send_report(dies);
+                let left = || weights(&world.kernel.current_state(), WEB).unwrap().len();
+                eventually(async || left() == elsewhere).await;
+            }
             world.stop().await;
             let _ = world.kernel.take_history();
             world.start().await;
@@ -121,7 +131,8 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
             })
             .await;
             pass(3000).await;
-            assert_eq!(world.served(WEB).map(|served| served.len()), Some(elsewhere));
+            let served = world.served(WEB).map(|served| served.len());
+            assert_eq!(served, Some(elsewhere), "{silence:?} {prober:?}");
             let heard = [host].into();
             match prober {
                 Prober::HearsIt => {

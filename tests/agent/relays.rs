@@ -113,10 +113,10 @@ async fn watch_servers(
     seen
 }
 
-/// Sockets are real, so the times aren't exact.
+/// Sockets are real, so the times aren't exact: the clock goes on while a busy machine serves them.
 fn assert_like(seen: &Ends, expected: &Ends, case: &str) {
     let is_like = |(seen, expected): (&(usize, u128), &(usize, u128))| {
-        seen.0 == expected.0 && seen.1.abs_diff(expected.1) <= 300
+        seen.0 == expected.0 && seen.1.abs_diff(expected.1) <= 1000
     };
     let alike = seen.len() == expected.len() && seen.iter().zip(expected).all(is_like);
     assert!(alike, "{case}: {seen:?} instead of {expected:?}");

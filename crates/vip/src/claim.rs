@@ -79,6 +79,11 @@ impl From<SocketAddr> for Place {
 }
 
 impl Condition {
+    /// Tells whether the task runs, and nothing says that it can't serve.
+    pub(crate) fn may_serve(self) -> bool {
+        matches!(self, Self::Healthy | Self::Unchecked | Self::Unknown { .. })
+    }
+
     /// Tells whether the task is ending, or may have ended already.
     pub(crate) fn is_leaving(self) -> bool {
         matches!(self, Self::Killing | Self::Unreachable | Self::Terminal { .. })

@@ -28,7 +28,7 @@ impl AgentCore {
         if self.acts_on_silence
             && let Ok(observed) = &observed
         {
-            let verdicts = self.left_behind.begin(observed, now.since_start);
+            let verdicts = self.left_behind.begin(observed, &self.controller, now.since_start);
             self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
         }
         self.tell_facts(now, effects);

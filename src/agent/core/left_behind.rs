@@ -1,14 +1,16 @@
-//! Hosts whose real servers an earlier agent left out of use, as those of a silent host are. Marathon may not
-//! know yet that the host is silent, and this agent has not asked it: until it has, they stay so.
+//! Hosts whose real servers an earlier agent left out of use, as those of a silent host are, or removed, as
+//! those of a dead one. Marathon may not know yet that the host is silent, and this agent has not asked it:
+//! until it has, they stay so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vip::Observed;
 use vip::liveness::{HostVerdict, WatchList, find_weightless_hosts, first_look};
+use vip::{Controller, Observed};
 
-/// The longest time until it is asked: Marathon has to tell first which real servers there are.
+/// The longest time until they are used again, whoever was asked: Marathon has to tell first which real
+/// servers there are.
 const UNTOLD: Duration = Duration::from_secs(60);
 
 /// These hosts.
@@ -23,17 +25,24 @@ pub(super) struct LeftBehind {
 struct Look {
     /// The time of its begin; `None` while it isn't probed.
     begun: Option<Duration>,
-    /// The time until which the host may be silent.
+    /// The time until which the host may be silent; it only comes nearer.
     until: Duration,
 }
 
 impl LeftBehind {
-    /// Takes in the first reading of the kernel. Returns the verdicts about these hosts.
-    pub(super) fn begin(&mut self, observed: &Observed, now: Duration) -> Vec<HostVerdict> {
+    /// Takes in the first reading of the kernel, and what is known of the tasks. Returns the verdicts about
+    /// these hosts.
+    pub(super) fn begin(
+        &mut self,
+        observed: &Observed,
+        controller: &Controller,
+        now: Duration,
+    ) -> Vec<HostVerdict> {
         if std::mem::replace(&mut self.has_begun, true) {
             return Vec::new();
         }
-        let hosts = find_weightless_hosts(observed);
+        let mut hosts = find_weightless_hosts(observed);
+        hosts.extend(controller.absent_hosts(observed));
         let until = now.saturating_add(UNTOLD);
         self.hosts = hosts.iter().map(|host| (*host, Look { begun: None, until })).collect();
         hosts.into_iter().map(HostVerdict::left_behind).collect()
@@ -44,7 +53,8 @@ impl LeftBehind {
         let takes = first_look(interval, list.hosts.len());
         for watched in &list.hosts {
             if let Some(look) = self.hosts.get_mut(&watched.host) {
-                look.until = look.begun.get_or_insert(now).saturating_add(takes);
+                let end = look.begun.get_or_insert(now).saturating_add(takes);
+                look.until = look.until.min(end);
             }
         }
     }
@@ -54,6 +64,12 @@ impl LeftBehind {
         for host in judged {
             self.hosts.remove(host);
         }
+    }
+
+    /// Returns the end of all verdicts about these hosts: nobody can ask them.
+    pub(super) fn give_up(&mut self) -> Vec<HostVerdict> {
+        let hosts = std::mem::take(&mut self.hosts).into_keys();
+        hosts.map(|host| HostVerdict::left_behind(host).taken_back()).collect()
     }
 
     /// Returns those of these hosts that the verdict no longer holds for: they were heard, or the time is up.

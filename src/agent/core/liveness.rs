@@ -65,6 +65,7 @@ impl AgentCore {
             // Nobody would take them back.
             verdicts =
                 self.silent_hosts.values().map(|silent| silent.verdict.taken_back()).collect();
+            verdicts.extend(self.left_behind.give_up());
         }
         let is_probed = |host: &IpAddr| {
             let listed = self.watching.as_ref().is_some_and(|watching| watching.list.has(host));

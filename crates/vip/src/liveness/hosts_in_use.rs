@@ -121,6 +121,24 @@ pub fn find_weightless_hosts(observed: &Observed) -> BTreeSet<IpAddr> {
     weightless.into_keys().collect()
 }
 
+/// Returns the hosts that may serve one of these VIPs and have no real server in the kernel, as those of a
+/// dead host, though the VIP has one that is in use.
+pub(crate) fn find_absent_hosts(
+    observed: &Observed,
+    wanted: impl Iterator<Item = (Vip, IpAddr)>,
+) -> BTreeSet<IpAddr> {
+    let (mut present, mut served) = (BTreeSet::new(), BTreeSet::new());
+    for (vip, service) in observed.our_services() {
+        present.extend(service.servers.keys().map(SocketAddr::ip));
+        let is_served = service.servers.values().any(|found| found.settings.weight > 0);
+        served.extend(is_served.then_some(vip));
+    }
+    let is_absent = |(vip, host): &(Vip, IpAddr)| {
+        served.contains(vip) && !present.contains(host) && may_be_asked(*host, &observed.node)
+    };
+    wanted.filter(is_absent).map(|(_, host)| host).collect()
+}
+
 /// Tells whether an address is that of another host.
 fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
     may_be_reached(address) && !node.own.contains(&address)
@@ -270,6 +288,23 @@ mod tests {
         let udp = [("10.0.0.4:53", 1), ("10.0.0.5:53", 1)];
         assert_eq!(left_behind(&[(web, &[out, other]), (dns, &udp)]), [""; 0]);
         assert_eq!(left_behind(&[(dns, &[("10.0.0.4:53", 0), ("10.0.0.5:53", 1)])]), [""; 0]);
+    }
+
+    #[test]
+    fn a_host_without_a_real_server_is_absent_if_its_vip_is_served_by_others() {
+        let absent = |services: &[(&str, &[(&str, u32)])], wanted: &[(&str, &str)]| {
+            let wanted = wanted.iter().map(|(at, host)| (vip(at), host.parse().unwrap()));
+            let found = find_absent_hosts(&observed(services), wanted);
+            found.iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        };
+        let (web, other) = ("tcp 3.3.0.2:80", "tcp 3.3.0.3:80");
+        let wanted = [(web, "10.0.0.4"), (web, "10.0.0.5")];
+        assert_eq!(absent(&[], &wanted), [""; 0], "nobody has written there");
+        assert_eq!(absent(&[(web, &[("10.0.0.5:80", 1)])], &wanted), ["10.0.0.4"]);
+        assert_eq!(absent(&[(web, &[("10.0.0.5:80", 0)])], &wanted), [""; 0], "nobody serves it");
+        let elsewhere: [(&str, &[(&str, u32)]); 2] =
+            [(web, &[("10.0.0.5:80", 1)]), (other, &[("10.0.0.4:81", 1)])];
+        assert_eq!(absent(&elsewhere, &wanted), [""; 0]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod verdict;
 mod watch;
 mod watch_list;
 
+pub(crate) use hosts_in_use::find_absent_hosts;
 pub use hosts_in_use::{HostsInUse, find_weightless_hosts};
 pub use order::{ConnectResult, Order};
 pub use refusals::{Refusal, Refusals};
