@@ -87,7 +87,7 @@ impl Relay {
             counts: Arc::clone(&counts),
             token: settings.token,
             snapshots: Arc::new(Semaphore::new(caps::RELAY_SNAPSHOTS)),
-            requests_pace: Pace::new(caps::RELAY_REQUESTS, Duration::from_secs(1)),
+            requests_pace: Pace::new(caps::RELAY_REQUESTS.max(per_address), Duration::from_secs(1)),
             snapshots_pace: Pace::new(per_address, Duration::from_secs(5)),
         });
         let limits = Limits { connections, per_address };

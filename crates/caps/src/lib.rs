@@ -98,7 +98,8 @@ caps! {
     RELAY_CLIENTS: count = 16_384;
     /// The snapshots that a relay sends at the same time; further agents wait
     RELAY_SNAPSHOTS: count = 200;
-    /// The requests of one address to a relay in a second; further ones are refused with status 429
+    /// The requests of one address to a relay in a second, or as many as it may have connections; further
+    /// ones are refused with status 429
     RELAY_REQUESTS: count = 100;
     /// The batches of records that wait for one agent of a relay; its stream ends, and it gets everything
     /// anew

@@ -518,7 +518,8 @@ fn a_real_server_that_refuses_all_the_time_hides_no_other() {
             quiet.remove(&refusal.server.port());
         }
     }
-    assert!((50..200).contains(&noisy), "{noisy} of 1000 are logged");
+    // 5 a second after the first 50, however slow the machine is.
+    assert!((50..500).contains(&noisy), "{noisy} of 1000 are logged");
     // What rules have put into a set is no damage, and nothing that a new table keeps.
     assert_eq!(state(&mut nft, Family::Inet), TableState::Whole(WHOLE));
     done(&mut nft, &[set(Family::Inet, WHOLE)]);

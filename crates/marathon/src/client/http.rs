@@ -133,11 +133,16 @@ impl Http {
     }
 
     fn clients(&self) -> &Clients {
-        self.clients.get_or_init(|| {
-            let made = run_long(|| Clients::new(&self.config, Trust::System));
+        let make = || {
+            let made = Clients::new(&self.config, Trust::System);
             // Nothing can fail that did not when the configuration was checked.
             made.unwrap_or_else(|_| self.checked.clone())
-        })
+        };
+        // Whoever comes meanwhile waits for them, too.
+        match self.clients.get() {
+            Some(clients) => clients,
+            None => run_long(|| self.clients.get_or_init(make)),
+        }
     }
 
     /// Requests `url` and follows redirects. The servers of `bases` get their credentials.
