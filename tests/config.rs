@@ -588,7 +588,7 @@ fn a_missing_right_is_no_problem_of_the_file() {
     write("");
     let ran = nobody.run(&config, &["config", "check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    let said = "not checked as a whole: run as root, or as the user that the agent runs as";
+    let said = "not checked as a whole: this user may not read all of it";
     assert!(ran.out.contains("password-file") && ran.out.contains(said), "{ran:?}");
     assert!(!ran.out.contains("problem"), "{ran:?}");
     let ran = nobody.run(&config, &["config", "check", "--output", "json"]);

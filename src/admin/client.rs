@@ -174,6 +174,9 @@ impl AgentClient {
         if status == StatusCode::NOT_FOUND {
             bail!("the agent is of another version");
         }
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            bail!("it doesn't tell: {}", String::from_utf8_lossy(&body));
+        }
         Ok(body)
     }
 

@@ -201,8 +201,13 @@ fn print_problems(
         many => writeln!(out, "{many} problems: {who} with these")?,
     }
     if denied > 0 {
-        let said = "not checked as a whole: run as root, or as the user that the agent runs as";
-        writeln!(out, "{}: {said}", Printable(&path))?;
+        let who = if is_relays { "relay" } else { "agent" };
+        writeln!(
+            out,
+            "{}: not checked as a whole: this user may not read all of it, and the {who} wouldn't start \
+             as this user; if it runs as another one, run this as root or as that user",
+            Printable(&path)
+        )?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::{man, output};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vipd generate completions bash > /etc/bash_completion.d/vipd
-  vipd generate man /usr/share/man/man1")]
+  vipd generate man ./man")]
 pub(super) struct Generate {
     #[command(subcommand)]
     what: What,
@@ -24,14 +24,14 @@ enum What {
     /// Print completions for a shell
     #[command(after_help = "Examples:
   vipd generate completions bash > /etc/bash_completion.d/vipd
-  vipd generate completions zsh > /usr/share/zsh/site-functions/_vipd")]
+  vipd generate completions zsh > /usr/local/share/zsh/site-functions/_vipd")]
     Completions {
         /// Shell
         shell: Shell,
     },
     /// Write one man page per command, and that of the configuration, to a directory
     #[command(after_help = "Examples:
-  vipd generate man /usr/share/man/man1")]
+  vipd generate man ./man")]
     Man {
         /// Directory
         directory: PathBuf,

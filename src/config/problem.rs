@@ -58,7 +58,7 @@ impl ConfigProblem {
     pub fn may_concern_labels(&self) -> bool {
         let is_such = |key: &String| {
             let table = key.split_once('.').map_or("", |(table, _)| table);
-            !matches!(table, "marathon" | "agent" | "ipvs" | "probe" | "firewall")
+            !matches!(table, "marathon" | "agent" | "ipvs" | "probe" | "firewall" | "log" | "relay")
         };
         self.line.is_some() && self.key.as_ref().is_none_or(is_such)
     }
@@ -113,15 +113,15 @@ pub fn resolve_keys<T>(
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut tables = document.into_inner();
     let mut problems = Vec::new();
+    // What was removed, each with the start of its table: that it is missing is no other problem.
+    let mut removed = BTreeSet::new();
     for error in errors {
         let offset = error.span().unwrap_or_default().start;
         // What the parser makes of a line that is no TOML is a guess.
-        remove_line(&mut tables, text, offset);
+        removed.extend(remove_line(&mut tables, text, offset));
         let reason = hide_values(error.message());
         problems.push(ConfigProblem::at_offset(text, offset, None, reason));
     }
-    // What was removed, each with the start of its table: that it is missing is no other problem.
-    let mut removed = BTreeSet::new();
     loop {
         let errors = match parse_tables(&tables) {
             Ok(file) => match resolve(file) {
@@ -307,16 +307,19 @@ fn list_places(tables: &DeTable<'_>) -> Vec<Place> {
     places
 }
 
-/// Removes the keys that lie at least partly on the line at an offset.
-fn remove_line(tables: &mut DeTable<'_>, text: &str, offset: usize) {
+/// Removes the keys that lie at least partly on the line at an offset. Returns them as
+/// [`Place::remove_from`] does.
+fn remove_line(tables: &mut DeTable<'_>, text: &str, offset: usize) -> Vec<(usize, String)> {
+    let mut removed = Vec::new();
     let start = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
     let end =
         text.get(offset..).and_then(|after| after.find('\n')).map_or(text.len(), |at| offset + at);
     for place in list_places(tables) {
         if place.key.is_some() && place.span.start <= end && place.span.end >= start {
-            place.remove_from(tables);
+            removed.extend(place.remove_from(tables));
         }
     }
+    removed
 }
 
 #[cfg(test)]
@@ -405,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_tables_only_the_nodes_own_names_interface_and_lock() {
+    fn each_table_concerns_what_it_is_about() {
         let schema: serde_json::Value = serde_json::from_str(crate::config::SCHEMA).unwrap();
         let tables = schema["properties"].as_object().unwrap();
         assert!(tables.contains_key("relay"));
@@ -414,7 +417,15 @@ mod tests {
             let problem =
                 ConfigProblem { key, ..ConfigProblem::at_offset("", 0, None, String::new()) };
             assert_eq!(problem.may_concern_node(), table == "node", "{table}");
+            let is_of_labels = ["node", "vip", "names", "cluster"].contains(&table.as_str());
+            assert_eq!(problem.may_concern_labels(), is_of_labels, "{table}");
         }
+    }
+
+    #[test]
+    fn a_key_on_a_line_that_is_no_toml_is_not_said_to_be_missing() {
+        let (.., problems) = resolve("[[marathon]]\nurls = [http://m1]\n");
+        assert_eq!(problems.len(), 1, "{problems:#?}");
     }
 
     #[test]

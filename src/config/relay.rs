@@ -33,9 +33,9 @@ pub struct RelaySection {
     pub client_ca_file: Option<PathBuf>,
     /// Number of relays of this Marathon, which share its load.
     pub relays: u32,
-    /// Most connections at the same time.
+    /// Most connections at the same time, at most 16384.
     pub max_clients: usize,
-    /// Most connections from one address.
+    /// Most connections from one address, and snapshots that it gets within 5 s.
     pub clients_per_address: usize,
 }
 

@@ -18,7 +18,8 @@ pub fn check_configuration(path: &Path, problems: &[ConfigProblem]) -> Vec<Check
             None => problem.to_string(),
         };
         if problem.is_denied {
-            let remedy = "run as root, or as the user that the agent runs as, to have it checked";
+            let remedy = "run as root, or as the user that the agent runs as, to have it checked; if this is \
+                          that user, let it read the file";
             return Check::note(text, remedy);
         }
         Check::error(

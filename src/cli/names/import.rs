@@ -51,7 +51,7 @@ impl Import {
         let Some(settings) = &config.names.vips else {
             bail!("names are not served on this node: [names] enabled = false");
         };
-        let here = self.read_own_names(&config)?;
+        let here = self.read_own_names(&config, &problems)?;
         let claimed = here.iter().filter(|facts| !facts.apps.is_empty());
         let elsewhere = self.from.read_names(claimed.map(|facts| &facts.name), settings)?;
         if let Some(example) = &elsewhere.example {
@@ -78,7 +78,11 @@ impl Import {
 
     /// Returns the names of the agent; without one, those that Marathon's apps have on a node without
     /// memory.
-    fn read_own_names(&self, config: &Config) -> Result<Vec<NameFacts>> {
+    fn read_own_names(
+        &self,
+        config: &Config,
+        problems: &[ConfigProblem],
+    ) -> Result<Vec<NameFacts>> {
         let agent = match self.marathons.is_named() {
             true => None,
             false => if_any(find_agent(config))?,
@@ -86,6 +90,13 @@ impl Import {
         if let Some(agent) = agent {
             let facts = agent.fetch_local_facts()?;
             return Ok(facts.context("the agent is of a version without names")?.names);
+        }
+        let at_fault = problems.iter().find(|problem| problem.may_concern_marathons());
+        if let Some(problem) = at_fault.filter(|_| !self.marathons.is_named()) {
+            bail!(
+                "no agent answers, and Marathon can't be asked: {problem}; mend that, or name a \
+                 Marathon with --marathon"
+            );
         }
         let marathons = self.marathons.resolve_marathons(config, Secrets::Read)?.into_iter();
         let sources: Vec<_> =

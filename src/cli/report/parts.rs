@@ -111,7 +111,10 @@ pub(super) fn list_parts(
     }));
     let listen = config.relay.listen;
     parts.extend(OF_RELAY.iter().map(|(name, path)| {
-        Part::new(*name, move || AgentClient::connect_tcp(listen)?.fetch_raw(path))
+        Part::new(*name, move || {
+            let relay = AgentClient::connect_tcp(listen);
+            relay.with_context(|| format!("no relay answers at {listen}"))?.fetch_raw(path)
+        })
     }));
     let flags = global.to_flags();
     parts.extend(COMMANDS.iter().map(|(name, words)| {
