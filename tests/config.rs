@@ -480,12 +480,10 @@ fn a_check_finds_a_relay_that_could_not_start_or_serve() {
         put(&file, "vipd.toml", &format!("[relay]\n{keys}\n"));
         assert_problems(&file, "", &[("2:1", &format!("relay.{key}"), reason)]);
     }
+    let marathon = "[[marathon]]\nurls = [\"http://m1\"]\n";
     // The files are those of the relay's node alone.
-    put(
-        &file,
-        "vipd.toml",
-        "[relay]\ntoken-file = \"/none\"\ncert-file = \"/none\"\nkey-file = \"/none\"\n",
-    );
+    let files = "token-file = \"/none\"\ncert-file = \"/none\"\nkey-file = \"/none\"\n";
+    put(&file, "vipd.toml", &format!("[relay]\n{files}{marathon}"));
     assert_problems(&file, "", &[]);
     let unread = [
         ("2:1", "relay.token-file", "cannot read token-file /none"),
@@ -493,8 +491,14 @@ fn a_check_finds_a_relay_that_could_not_start_or_serve() {
         ("4:1", "relay.key-file", "cannot read key-file /none"),
     ];
     assert_problems(&file, "--relay", &unread);
-    put(&file, "vipd.toml", "[relay]\ntoken-file = \"credential:no-such\"\n");
+    let credential = "[relay]\ntoken-file = \"credential:no-such\"\n";
+    put(&file, "vipd.toml", &format!("{credential}{marathon}"));
     assert_problems(&file, "--relay", &[]);
+    put(&file, "vipd.toml", "");
+    assert_problems(&file, "", &[]);
+    let ran = file.run("config check --relay");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("no Marathon is configured: a relay reads one"), "{ran:?}");
     let unit = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/deploy/systemd/vipd-relay.service"
@@ -525,7 +529,11 @@ fn a_token_is_one_line_that_a_header_can_have_on_both_sides() {
             ),
             ("--relay", "[relay]\n", ("2:1", "relay.token-file")),
         ] {
-            put(&file, "vipd.toml", &format!("{text}token-file = {path}\n"));
+            let after = match args {
+                "--relay" => "[[marathon]]\nurls = [\"http://m1\"]\n",
+                _ => "",
+            };
+            put(&file, "vipd.toml", &format!("{text}token-file = {path}\n{after}"));
             let expected: Vec<_> = reason.iter().map(|reason| (key.0, key.1, *reason)).collect();
             assert_problems(&file, args, &expected);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vip::Printable;
@@ -141,10 +141,16 @@ impl ConfigCheck {
         }
         match marathons.resolve_marathons(&config, Secrets::ReadPresent) {
             Err(error) => add(error),
+            Ok(marathons) if marathons.is_empty() && are_known && self.relay => {
+                add(anyhow!("no Marathon is configured: a relay reads one"));
+            }
             Ok(marathons) if marathons.is_empty() && are_known => output::print_note(
                 "the file names no Marathon: the agent needs --marathon or VIPD_MARATHON",
             ),
             Ok(marathons) => {
+                if self.relay && marathons.len() > 1 {
+                    output::print_note("a relay reads one Marathon: it needs --name");
+                }
                 let each = marathons.iter().map(std::slice::from_ref);
                 each.filter_map(|one| create_clients(&config, one).err()).for_each(&mut add);
             }
