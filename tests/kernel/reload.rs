@@ -45,7 +45,7 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
             &*format!(
                 "[[marathon]]\nurls = [\"http://10.77.0.1:8080\"]\nca-file = \"{no_authority}\"\n"
             ),
-            "cannot create an HTTP client",
+            "has no certificate as PEM",
         ),
     ] {
         std::fs::write(&file, wrong).unwrap();
