@@ -45,6 +45,14 @@ impl World {
         Self { sim, url, task: tokio::spawn(relay.run()), http }
     }
 
+    /// Makes one whose relay wants `the-token`.
+    async fn with_token() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "the-token\n").unwrap();
+        Self::new(RelaySection { token_file: Some(file.path().into()), ..RelaySection::default() })
+            .await
+    }
+
     fn at(&self, path: &str) -> Url {
         self.url.join(path).unwrap()
     }
@@ -130,10 +138,7 @@ async fn whoever_comes_back_soon_gets_what_was_missed() {
 
 #[tokio::test]
 async fn without_the_token_only_health_is_told() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "the-token\n").unwrap();
-    let section = RelaySection { token_file: Some(file.path().into()), ..RelaySection::default() };
-    let world = World::new(section).await;
+    let world = World::with_token().await;
     world.until_ready().await;
     assert_eq!(world.get("/healthz").await.0, 200);
     for path in ["/", "/metrics", "/v1/status", "/v1/stream"] {
@@ -261,10 +266,7 @@ async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
 /// As docs/scale.md says, whatever address it listens on.
 #[tokio::test]
 async fn a_relay_with_a_token_takes_an_acceptance_with_it() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "the-token\n").unwrap();
-    let section = RelaySection { token_file: Some(file.path().into()), ..RelaySection::default() };
-    let world = World::new(section).await;
+    let world = World::with_token().await;
     world.until_ready().await;
     let accept = || world.http.post(world.at("/v1/accept")).header("x-vipd-accept", "1");
     assert_eq!(accept().send().await.unwrap().status().as_u16(), 401);

@@ -1,6 +1,6 @@
 //! Which hosts the agent has probed, and what it does with the verdicts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use vip::liveness::{Evidence, HostVerdict, ProbeReport, ProbeStatus, Silence, WatchList};
@@ -19,6 +19,14 @@ async fn until_listed(world: &World, is_wanted: impl Fn(&WatchList) -> bool) -> 
     })
     .await;
     found.into_inner().unwrap()
+}
+
+/// Makes a report with a verdict about one host.
+fn report(host: IpAddr, silence: Option<Silence>) -> ProbeReport {
+    let silent_for = Duration::from_millis(900);
+    let evidence = Evidence { silent_for, echoes: 5, connects: 1, others_answering: 1 };
+    let verdicts = vec![HostVerdict { host, silence, evidence }];
+    ProbeReport { verdicts, ..ProbeReport::default() }
 }
 
 #[test]
@@ -50,12 +58,6 @@ fn the_real_servers_of_a_silent_host_are_out_of_use_until_it_answers() {
         let world = World::serving(4).await;
         let list = until_listed(&world, |list| list.hosts.len() == 2).await;
         let host = list.hosts[0].host;
-        let evidence = Evidence {
-            silent_for: Duration::from_millis(900),
-            echoes: 5,
-            connects: 1,
-            others_answering: 1,
-        };
         let elsewhere =
             world.tasks("/web").await.iter().filter(|task| place(task).ip() != host).count();
         assert!(elsewhere > 0 && elsewhere < 4);
@@ -69,13 +71,8 @@ fn the_real_servers_of_a_silent_host_are_out_of_use_until_it_answers() {
         ] {
             // Nobody knows the other host.
             for host in [host, [10, 99, 0, 1].into()] {
-                let verdicts = vec![HostVerdict { host, silence, evidence: evidence.clone() }];
                 let status = ProbeStatus { watched: 2, ..ProbeStatus::default() };
-                world.prober.send_report(ProbeReport {
-                    verdicts,
-                    status,
-                    ..ProbeReport::default()
-                });
+                world.prober.send_report(ProbeReport { status, ..report(host, silence) });
             }
             world.until_served(WEB, in_use).await;
             eventually(async || all(&world) == in_table).await;
@@ -105,20 +102,11 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
             let host = list.hosts[0].host;
             let tasks = world.tasks("/web").await;
             let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
-            let evidence = Evidence {
-                silent_for: Duration::from_millis(900),
-                echoes: 5,
-                connects: 1,
-                others_answering: 1,
-            };
-            let verdicts = vec![HostVerdict { host, silence: Some(Silence::Suspected), evidence }];
-            let suspects = ProbeReport { verdicts, ..ProbeReport::default() };
+            let suspects = report(host, Some(Silence::Suspected));
             world.prober.send_report(suspects.clone());
             world.until_served(WEB, elsewhere).await;
             if silence == Silence::Dead {
-                let mut dies = suspects.clone();
-                dies.verdicts[0].silence = Some(silence);
-                world.prober.send_report(dies);
+                world.prober.send_report(report(host, Some(silence)));
                 let left = || weights(&world.kernel.current_state(), WEB).unwrap().len();
                 eventually(async || left() == elsewhere).await;
             }
@@ -159,22 +147,16 @@ fn a_host_without_real_servers_is_not_said_to_answer_again() {
         let world = World::serving(4).await;
         let list = until_listed(&world, |list| list.hosts.len() == 2).await;
         let host = list.hosts[0].host;
-        let verdict = |silence| {
-            let silent_for = Duration::from_millis(900);
-            let evidence = Evidence { silent_for, echoes: 5, connects: 1, others_answering: 1 };
-            let verdicts = vec![HostVerdict { host, silence, evidence }];
-            ProbeReport { verdicts, ..ProbeReport::default() }
-        };
         let unprobed = |world: &World| world.agent().view.borrow().probing.unprobed.clone();
-        world.prober.send_report(verdict(Some(Silence::Suspected)));
+        world.prober.send_report(report(host, Some(Silence::Suspected)));
         pass(1000).await;
-        world.prober.send_report(verdict(None));
+        world.prober.send_report(report(host, None));
         pass(1000).await;
         assert_eq!(unprobed(&world), [].into(), "it answers");
-        world.prober.send_report(verdict(Some(Silence::Suspected)));
+        world.prober.send_report(report(host, Some(Silence::Suspected)));
         world.send("PUT", "/v2/apps//web?force=true", &serde_json::json!({"instances": 0})).await;
         until_listed(&world, |list| list.hosts.is_empty()).await;
-        world.prober.send_report(verdict(None));
+        world.prober.send_report(report(host, None));
         pass(1000).await;
         assert_eq!(unprobed(&world), [host].into());
         world.end().await;
@@ -190,14 +172,7 @@ fn a_restart_leaves_a_prober_with_a_long_interval_the_time_that_it_needs() {
         let host = list.hosts[0].host;
         let tasks = world.tasks("/web").await;
         let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
-        let evidence = Evidence {
-            silent_for: Duration::from_millis(900),
-            echoes: 5,
-            connects: 1,
-            others_answering: 1,
-        };
-        let verdicts = vec![HostVerdict { host, silence: Some(Silence::Suspected), evidence }];
-        world.prober.send_report(ProbeReport { verdicts, ..ProbeReport::default() });
+        world.prober.send_report(report(host, Some(Silence::Suspected)));
         world.until_served(WEB, elsewhere).await;
         world.stop().await;
         let interval = Duration::from_secs(5);

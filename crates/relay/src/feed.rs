@@ -213,8 +213,7 @@ impl Feed {
         let mut scopes = [Scope::Vips, Scope::All].into_iter().filter(|of| of.includes(scope));
         length <= caps::WORKLOAD_MEMORY
             && scopes.all(|of| {
-                let before = before.filter(|before| of.includes(before.published.scope));
-                let former = before.map_or(0, |before| before.published.segment.text().len());
+                let former = length_for(of, before.map(|before| &before.published));
                 let held = self.held.get(&of).copied().unwrap_or_default();
                 length <= former || held - former + length <= room
             })
@@ -223,12 +222,8 @@ impl Feed {
     /// Counts a record that receivers hold from now on, in place of another.
     fn count_held(&mut self, before: Option<&Published>, after: Option<&Published>) {
         for of in [Scope::Vips, Scope::All] {
-            let length = |record: Option<&Published>| {
-                let record = record.filter(|record| of.includes(record.scope));
-                record.map_or(0, |record| record.segment.text().len())
-            };
             let held = self.held.entry(of).or_default();
-            *held = *held + length(after) - length(before);
+            *held = *held + length_for(of, after) - length_for(of, before);
         }
     }
 
@@ -310,6 +305,12 @@ impl Feed {
         let behind = usize::try_from(self.last - position.number).ok()?;
         self.recent.len().checked_sub(behind)
     }
+}
+
+/// Returns the length of a record, if there is one, for receivers of this scope.
+fn length_for(scope: Scope, record: Option<&Published>) -> usize {
+    let record = record.filter(|record| scope.includes(record.scope));
+    record.map_or(0, |record| record.segment.text().len())
 }
 
 /// Returns what says no more of an app or pod than that it exists.

@@ -32,7 +32,7 @@ impl Decided {
             for pair in pairs.collect::<Vec<_>>() {
                 self.translated.remove(&pair);
             }
-            let vips = self.services.range(Vip::all_on(*address)).map(|(vip, _)| *vip);
+            let vips = self.services_on(*address).map(|(vip, _)| *vip);
             for vip in vips.collect::<Vec<_>>() {
                 self.services.remove(&vip);
             }
