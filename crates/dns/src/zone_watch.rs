@@ -8,6 +8,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{Mode, OFlags};
@@ -16,6 +18,10 @@ use rustix::io::Errno;
 use crate::reload::LoadedFile;
 use crate::zone::{OwnZones, Zone};
 use crate::zone_file::ZoneFileError;
+
+/// How often, and how many times, a file is tried again that this process may not read. systemd creates
+/// the directory of a service as root's, and gives it to the service's user a moment later.
+const DENIED_RETRY: (Duration, usize) = (Duration::from_millis(100), 20);
 
 /// Room for a burst of announcements.
 const BUFFER: usize = 4096;
@@ -41,6 +47,13 @@ enum ReadError {
     /// Its contents are of no use.
     #[error(transparent)]
     Invalid(#[from] ZoneFileError),
+}
+
+impl ReadError {
+    /// True if this process may not read the file, or not search its directory.
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// Opens the file itself: whoever can write its directory must not have another one read by a link in its
@@ -70,8 +83,33 @@ impl ZoneWatch {
 
     /// Reads the file, if there is one, and reports what came of it. Without one, or with one that
     /// can't be used, names answer as before.
+    ///
+    /// A file that this process may not read is reported only by [`Self::follow_changes`], which waits
+    /// until that has lasted.
     pub fn load_zone(&mut self, zone: &RwLock<Zone>) {
         match self.try_load(zone) {
+            Err(error) if error.is_denied() => tracing::debug!("{}: {error}", self.path.display()),
+            loaded => self.report(&loaded),
+        }
+    }
+
+    /// Reads the file as [`Self::load_zone`] does. One that this process may not read is read again for a
+    /// while, and then reported.
+    fn load_settled_zone(&mut self, zone: &RwLock<Zone>) {
+        let (interval, times) = DENIED_RETRY;
+        let mut loaded = self.try_load(zone);
+        for _ in 0..times {
+            if !loaded.as_ref().is_err_and(ReadError::is_denied) {
+                break;
+            }
+            thread::sleep(interval);
+            loaded = self.try_load(zone);
+        }
+        self.report(&loaded);
+    }
+
+    fn report(&self, loaded: &Result<Option<usize>, ReadError>) {
+        match loaded {
             Ok(Some(records)) => tracing::debug!("answers for {records} names"),
             Ok(None) => tracing::debug!("there is no zone file at {}", self.path.display()),
             Err(error) => tracing::warn!(
@@ -109,9 +147,9 @@ impl ZoneWatch {
                 watched = again;
             }
             // What came between the last reading and the watch was not announced.
-            self.load_zone(zone);
+            self.load_settled_zone(zone);
             while self.wait_for_change(&watched)? {
-                self.load_zone(zone);
+                self.load_settled_zone(zone);
             }
         }
     }

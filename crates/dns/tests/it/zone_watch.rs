@@ -1,11 +1,14 @@
 //! The zone file under the eyes of the name server: it changes, goes, and comes again.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use dns::{Zone, ZoneWatch};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::client::own_zones;
 
@@ -89,4 +92,86 @@ fn only_a_regular_file_is_read() {
     fs::remove_dir(&path).unwrap();
     replace_file(&path, 3);
     assert_eq!(load(), 3);
+}
+
+/// What all threads logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes what is logged from now on. A subscriber of one thread alone misses lines whose place in the
+    /// source another thread came by first.
+    fn start() -> Self {
+        let log = Self::default();
+        let written = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_max_level(tracing::Level::WARN);
+        subscriber.with_writer(move || written.clone()).init();
+        log
+    }
+
+    /// Returns the lines that name this file.
+    fn lines_of(&self, path: &Path) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let path = path.to_str().unwrap();
+        text.lines().filter(|line| line.contains(path)).map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// systemd creates the directory as root's, and gives it to its user a moment later.
+#[test]
+fn only_a_file_that_stays_unreadable_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("vipd");
+    let path = run.join("zone");
+    let zone = Arc::new(RwLock::new(Zone::unknown(&own_zones())));
+    let mut watch = ZoneWatch::open(path.clone(), own_zones()).unwrap();
+    let (followed, log) = (zone.clone(), Log::start());
+    let create_closed = || fs::DirBuilder::new().mode(0o000).create(&run).unwrap();
+    let open = || fs::set_permissions(&run, Permissions::from_mode(0o700)).unwrap();
+    std::thread::spawn(move || {
+        // Of this thread: root reads what has no mode at all.
+        let mut held = capabilities(None).unwrap();
+        let reads_all = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        held.effective.remove(reads_all);
+        set_capabilities(None, held).unwrap();
+        watch.load_zone(&followed);
+        watch.follow_changes(&followed)
+    });
+
+    for records in [1, 2, 3] {
+        create_closed();
+        std::thread::sleep(Duration::from_millis(50));
+        open();
+        replace_file(&path, records);
+        wait_for(&zone, records);
+        fs::remove_dir_all(&run).unwrap();
+    }
+    assert_eq!(log.lines_of(&path), [""; 0]);
+
+    create_closed();
+    for _ in 0..3000 {
+        if !log.lines_of(&path).is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let lines = log.lines_of(&path);
+    assert!(
+        lines[0].contains("can't be used, names answer as before: Permission denied"),
+        "{lines:?}"
+    );
+    open();
+    replace_file(&path, 5);
+    wait_for(&zone, 5);
 }
