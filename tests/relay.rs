@@ -1,6 +1,9 @@
 //! A relay as its clients see it: rights, limits, TLS, and what it says of itself.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+#[path = "support/metrics.rs"]
+mod metrics;
+
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
@@ -141,6 +144,8 @@ async fn without_the_token_only_health_is_told() {
     let world = World::with_token().await;
     world.until_ready().await;
     assert_eq!(world.get("/healthz").await.0, 200);
+    let build: Value = serde_json::from_str(&world.get("/version").await.1).unwrap();
+    assert_eq!(build["version"], env!("CARGO_PKG_VERSION"));
     for path in ["/", "/metrics", "/v1/status", "/v1/stream"] {
         for token in [None, Some("another"), Some("the-toke"), Some("the-token ")] {
             let mut request = world.http.get(world.at(path));
@@ -222,6 +227,17 @@ async fn metrics_come_in_the_format_that_the_client_accepts() {
         assert!(text.contains("# TYPE vipd_relay_clients gauge\n"), "{text}");
         assert_eq!(text.ends_with("# EOF\n"), ends, "{text}");
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_metrics_are_those_that_are_documented() {
+    let world = World::new(RelaySection::default()).await;
+    let request = world.http.get(world.at("/metrics"));
+    let answer = request.header("accept", "application/openmetrics-text").send().await.unwrap();
+    metrics::assert_documented(&answer.text().await.unwrap(), |name| {
+        ["vipd_relay_", "process_", "vipd_build_info"].iter().any(|each| name.starts_with(each))
+    });
     world.end().await;
 }
 

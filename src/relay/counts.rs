@@ -10,6 +10,7 @@ use relay::Scope;
 
 use super::core::RelayCore;
 use crate::agent::metrics::encoder::Encoder;
+use crate::agent::metrics::process::{encode_build, encode_process};
 
 /// Counters and gauges of the connections.
 #[derive(Debug, Default)]
@@ -118,6 +119,8 @@ impl Scrape {
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut encoder = Encoder(encoder);
+        encode_build(&mut encoder)?;
+        encode_process(&mut encoder)?;
         for (name, help, value) in &self.values {
             match value {
                 Value::Gauge(value) => encoder.gauge(name, help, *value)?,

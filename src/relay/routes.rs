@@ -27,6 +27,7 @@ use super::waiting::Encoding;
 use crate::admin::answer::answer_problem;
 use crate::admin::metrics::answer_scrape;
 use crate::agent::metrics::declared::encode_metrics;
+use crate::version::BUILD;
 
 /// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
 /// every 10 s.
@@ -47,9 +48,10 @@ pub(super) struct Shared {
 
 type SharedState = State<Arc<Shared>>;
 
-/// Returns the paths. All but `/healthz` and `/readyz` need the token, if there is one.
+/// Returns the paths. All but `/healthz`, `/readyz` and `/version` need the token, if there is one.
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     let open = Router::new()
+        .route("/version", get(|| async { Json(BUILD) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(answer_readyz));
     let closed = Router::new()
@@ -220,7 +222,7 @@ struct RelayStatus {
 fn status_of(shared: &Shared) -> RelayStatus {
     let core = shared.hub.core();
     RelayStatus {
-        version: env!("CARGO_PKG_VERSION"),
+        version: BUILD.version,
         position: core.position().to_string(),
         complete: core.is_complete(),
         workloads: core.count(Scope::Vips),

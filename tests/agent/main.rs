@@ -9,6 +9,8 @@ mod commands;
 mod doubt;
 mod faults;
 mod http;
+#[path = "../support/metrics.rs"]
+mod metrics;
 mod names;
 mod naming;
 mod probing;

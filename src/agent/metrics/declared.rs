@@ -26,7 +26,6 @@ use super::{drift, process, text_format};
 use crate::agent::status::View;
 use crate::agent::status::counts::VipCounts;
 use crate::clock::Timestamp;
-use crate::version::COMMIT;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -185,8 +184,7 @@ impl Scrape {
     }
 
     fn encode_agent(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", COMMIT)];
-        out.gauges("vipd_build_info", "The version and commit of vipd; always 1", [(build, 1.0)])?;
+        process::encode_build(out)?;
         out.gauge(
             "vipd_start_time_seconds",
             "Unix time of the agent's start",

@@ -5,6 +5,6 @@ pub mod declared;
 mod drift;
 pub(crate) mod encoder;
 mod lag;
-mod process;
+pub(crate) mod process;
 pub(in crate::agent) mod recorder;
 mod text_format;

@@ -1,9 +1,10 @@
-//! The metrics of the process that every client of Prometheus has, from `/proc`.
+//! The metrics of the process that every client of Prometheus has, from `/proc`, and its build.
 
 use std::fmt::Error;
 use std::fs;
 
 use super::encoder::Encoder;
+use crate::version::COMMIT;
 
 /// Ticks of a second in `/proc`: the same on every Linux, whatever the kernel's own clock.
 const TICKS: f64 = 100.0;
@@ -52,38 +53,44 @@ fn parse_open_files(limits: &str) -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// Writes which build this is.
+pub(crate) fn encode_build(out: &mut Encoder<'_>) -> Result<(), Error> {
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", COMMIT)];
+    out.gauges("vipd_build_info", "The version and commit of vipd; always 1", [(build, 1.0)])
+}
+
 /// Writes the metrics of this process; those that can't be read are left out.
-pub(super) fn encode_process(out: &mut Encoder<'_>) -> Result<(), Error> {
+pub(crate) fn encode_process(out: &mut Encoder<'_>) -> Result<(), Error> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     if let Some(process) = Process::parse(&read("/proc/self/stat")) {
         out.float_counter(
             "process_cpu_seconds_total",
-            "CPU time of the agent, in user and kernel mode",
+            "CPU time of the process, in user and kernel mode",
             process.cpu_seconds,
         )?;
-        out.gauge("process_threads", "Threads of the agent", process.threads)?;
+        out.gauge("process_threads", "Threads of the process", process.threads)?;
         out.gauge(
             "process_virtual_memory_bytes",
-            "Virtual memory of the agent",
+            "Virtual memory of the process",
             process.virtual_bytes,
         )?;
         let page = f64::from(u32::try_from(rustix::param::page_size()).unwrap_or(4096));
         out.gauge(
             "process_resident_memory_bytes",
-            "Memory of the agent that is in RAM",
+            "Memory of the process that is in RAM",
             process.resident_pages * page,
         )?;
         if let Some(boot) = parse_boot_time(&read("/proc/stat")) {
             out.gauge(
                 "process_start_time_seconds",
-                "Unix time of the start of the agent's process, which a reload keeps",
+                "Unix time of the start of the process, which a reload keeps",
                 boot + process.started / TICKS,
             )?;
         }
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
-        out.gauge("process_open_fds", "Open file descriptors of the agent", open.into())?;
+        out.gauge("process_open_fds", "Open file descriptors of the process", open.into())?;
     }
     if let Some(most) = parse_open_files(&read("/proc/self/limits")) {
         out.gauge("process_max_fds", "The most file descriptors that it may open", most)?;
