@@ -203,6 +203,8 @@ async fn one_address_gets_so_many_connections_and_no_more() {
     assert!(http().get(world.at("/v1/stream")).send().await.is_err());
     let (_, metrics) = world.get("/metrics").await;
     assert!(metrics.contains("vipd_relay_clients 2"), "{metrics}");
+    assert!(metrics.contains("vipd_relay_connections 3"), "{metrics}");
+    assert!(metrics.contains("vipd_relay_snapshots_total 2"), "{metrics}");
     assert!(metrics.contains("vipd_relay_refused_requests_total 1"), "{metrics}");
     drop(open);
     // The relay notices at the next record.

@@ -8,6 +8,14 @@ const TIME: Duration = Duration::from_secs(10);
 /// What is published within this time counts as published at its end.
 const APART: Duration = Duration::from_secs(1);
 
+/// What an agent has not begun to take.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Untaken {
+    pub(super) bytes: u64,
+    /// The time since the first of it was published.
+    pub(super) age: Duration,
+}
+
 /// The lengths of all records that were published.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -16,11 +24,17 @@ pub(super) struct Backlog {
     due: u64,
     /// The times of the later ones, with the length of all records up to then.
     marks: VecDeque<(Duration, u64)>,
+    /// The time of each batch that agents may still have to take, with the length of all records before it.
+    batches: VecDeque<(Duration, u64)>,
 }
 
 impl Backlog {
     /// Notes that records of this length are published.
     pub(super) fn note(&mut self, length: u64, now: Duration) {
+        if self.batches.len() >= caps::RELAY_BATCHES {
+            self.batches.pop_front();
+        }
+        self.batches.push_back((now, self.end));
         self.end += length;
         while let Some((at, end)) = self.marks.front()
             && *at + TIME <= now
@@ -39,6 +53,13 @@ impl Backlog {
     /// Returns the length of all records.
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Returns what an agent has not begun to take that the last so many batches still wait for.
+    pub(super) fn untaken(&self, batches: usize, now: Duration) -> Untaken {
+        let first = self.batches.len().saturating_sub(batches);
+        let Some((published, before)) = self.batches.get(first) else { return Untaken::default() };
+        Untaken { bytes: self.end - before, age: now.saturating_sub(*published) }
     }
 
     /// Returns the length of those that agents have had the time to take.
@@ -62,6 +83,26 @@ mod tests {
             assert_eq!(backlog.due(), due, "after {now} ms");
         }
         assert_eq!(backlog.end(), 11);
+    }
+
+    #[test]
+    fn what_waits_begins_with_the_oldest_batch_that_is_not_taken() {
+        let mut backlog = Backlog::default();
+        let at = Duration::from_secs;
+        assert_eq!(backlog.untaken(0, at(1)), Untaken::default());
+        for (now, length) in [(1, 5), (2, 7), (3, 9)] {
+            backlog.note(length, at(now));
+        }
+        let untaken = |batches| {
+            let Untaken { bytes, age } = backlog.untaken(batches, at(10));
+            (bytes, age.as_secs())
+        };
+        assert_eq!([0, 1, 2, 3].map(untaken), [(0, 0), (9, 7), (16, 8), (21, 9)]);
+        assert_eq!(untaken(4), (21, 9), "there are no more");
+        for _ in 0..2 * caps::RELAY_BATCHES {
+            backlog.note(1, at(11));
+        }
+        assert_eq!(backlog.batches.len(), caps::RELAY_BATCHES);
     }
 
     #[test]

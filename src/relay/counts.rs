@@ -2,19 +2,26 @@
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use relay::Scope;
 
-use super::core::RelayCore;
+use super::hub::Hub;
 use crate::agent::metrics::encoder::Encoder;
 use crate::agent::metrics::process::{encode_build, encode_process};
 
 /// Counters and gauges of the connections.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
+    /// The most connections.
+    pub(super) room: usize,
+    /// Connections that are open.
+    pub(super) connections: AtomicU64,
+    /// Snapshots that are on their way.
+    pub(super) sending: AtomicU64,
+    /// Snapshots that were on their way, or are.
+    pub(super) snapshots: AtomicU64,
     /// Agents with a stream.
     pub(super) clients: AtomicU64,
     /// Bytes that agents have taken.
@@ -42,10 +49,12 @@ enum Value {
 }
 
 impl Scrape {
-    pub(super) fn new(core: &RelayCore, counts: &Counts, now: Duration) -> Self {
+    pub(super) fn new(hub: &Hub, counts: &Counts) -> Self {
+        let untaken = hub.most_untaken();
+        let core = hub.core();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let count = |counter| Value::Counter(read(counter));
-        let status = core.status(now);
+        let status = core.status(hub.now());
         let silent = status.silent_ms.map_or(f64::NAN, |silent| silent as f64 / 1000.0);
         let flag = |is: bool| Value::Gauge(if is { 1.0 } else { 0.0 });
         Self {
@@ -84,6 +93,36 @@ impl Scrape {
                     "vipd_relay_clients",
                     "Agents with a stream",
                     Value::Gauge(read(&counts.clients) as f64),
+                ),
+                (
+                    "vipd_relay_connections",
+                    "Open connections, those of agents and others",
+                    Value::Gauge(read(&counts.connections) as f64),
+                ),
+                (
+                    "vipd_relay_max_connections",
+                    "The most connections, by max-clients and the limit of open files",
+                    Value::Gauge(counts.room as f64),
+                ),
+                (
+                    "vipd_relay_slowest_agent_lag_bytes",
+                    "Bytes that wait for the agent that lags most, before compression",
+                    Value::Gauge(untaken.bytes as f64),
+                ),
+                (
+                    "vipd_relay_slowest_agent_lag_seconds",
+                    "Time for which the first of them has waited",
+                    Value::Gauge(untaken.age.as_secs_f64()),
+                ),
+                (
+                    "vipd_relay_snapshots_sending",
+                    "Snapshots on their way to agents",
+                    Value::Gauge(read(&counts.sending) as f64),
+                ),
+                (
+                    "vipd_relay_snapshots_total",
+                    "Snapshots whose turn has come",
+                    count(&counts.snapshots),
                 ),
                 (
                     "vipd_relay_records_total",

@@ -10,7 +10,7 @@ use relay::{Position, Published, Scope, Segment, Start};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Untaken};
 use super::core::{RelayCore, RelayStep};
 use super::waiting::Together;
 use crate::sources::marathon::connection::Connection;
@@ -102,6 +102,13 @@ impl Hub {
     /// once for all of them: no more than the caps allow, and what the slowest one is taking.
     pub(super) fn is_left_behind(&self, end: u64) -> bool {
         end < self.least.load(Ordering::Relaxed)
+    }
+
+    /// Returns what waits for the agent that lags most.
+    pub(super) fn most_untaken(&self) -> Untaken {
+        // Under the lock under which batches are sent, so that both know the same ones.
+        let backlog = self.backlog();
+        backlog.untaken(self.batches.len(), self.now())
     }
 
     /// Publishes records. The caller holds the lock of the core.

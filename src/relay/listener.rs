@@ -64,11 +64,17 @@ struct Open {
 struct Seat {
     open: Arc<Mutex<Open>>,
     address: IpAddr,
+    counts: Arc<Counts>,
 }
 
 impl Seat {
     /// Takes a place. None: there are too many connections.
-    fn take(open: &Arc<Mutex<Open>>, address: IpAddr, limits: Limits) -> Option<Self> {
+    fn take(
+        open: &Arc<Mutex<Open>>,
+        address: IpAddr,
+        limits: Limits,
+        counts: &Arc<Counts>,
+    ) -> Option<Self> {
         let mut all = open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = all.by_address.get(&address).copied().unwrap_or_default();
         if all.count >= limits.connections || of_address >= limits.per_address {
@@ -76,12 +82,14 @@ impl Seat {
         }
         all.count += 1;
         *all.by_address.entry(address).or_default() += 1;
-        Some(Self { open: Arc::clone(open), address })
+        counts.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Self { open: Arc::clone(open), address, counts: Arc::clone(counts) })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.counts.connections.fetch_sub(1, Ordering::Relaxed);
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         all.count = all.count.saturating_sub(1);
         if let Some(of_address) = all.by_address.get_mut(&self.address) {
@@ -120,7 +128,7 @@ pub(super) async fn serve_forever(
                 continue;
             }
         };
-        let Some(seat) = Seat::take(&open, canonical_address(peer), limits) else {
+        let Some(seat) = Seat::take(&open, canonical_address(peer), limits, &counts) else {
             counts.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };

@@ -81,7 +81,7 @@ impl Relay {
         let Self { listener, settings, client, hub } = self;
         let (connections, per_address) =
             (fit_to_open_files(settings.max_clients), settings.clients_per_address);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts { room: connections, ..Counts::default() });
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             counts: Arc::clone(&counts),

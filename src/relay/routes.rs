@@ -272,7 +272,7 @@ fn escape(text: &str) -> String {
 }
 
 async fn answer_metrics(State(shared): SharedState, headers: HeaderMap) -> Response {
-    let scrape = Scrape::new(&shared.hub.core(), &shared.counts, shared.hub.now());
+    let scrape = Scrape::new(&shared.hub, &shared.counts);
     answer_scrape(&headers, |format| encode_metrics(scrape, &Registry::default(), format))
 }
 

@@ -77,9 +77,29 @@ enum Turn {
     /// It has to wait.
     Waits,
     /// It is on its way since then.
-    Has { since: Instant, _permit: OwnedSemaphorePermit },
+    Has { since: Instant, _sending: Sending },
     /// It is taken, or there is none.
     Over,
+}
+
+/// A snapshot on its way.
+struct Sending {
+    counts: Arc<Counts>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Sending {
+    fn new(counts: &Arc<Counts>, permit: OwnedSemaphorePermit) -> Self {
+        counts.snapshots.fetch_add(1, Ordering::Relaxed);
+        counts.sending.fetch_add(1, Ordering::Relaxed);
+        Self { counts: Arc::clone(counts), _permit: permit }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.counts.sending.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The state of a stream. There are thousands of them, so it owns no list.
@@ -204,7 +224,8 @@ impl AgentStream {
             self.rest = self.setup.encoding.bytes_of(&self.setup.hub.comment());
             return Some(());
         };
-        self.turn = Turn::Has { since: Instant::now(), _permit: permit };
+        let sending = Sending::new(&self.setup.counts, permit);
+        self.turn = Turn::Has { since: Instant::now(), _sending: sending };
         let subscription = self.setup.hub.subscribe(None, self.setup.scope)?;
         let Subscription { first, batches, end } = subscription;
         self.begin(first, batches, end);
@@ -374,6 +395,51 @@ mod tests {
             4,
             "an app within a whole read, and the acceptance"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lag_is_that_of_the_agent_that_has_taken_least() {
+        let hub = hub_with_apps(1);
+        let snapshots = Arc::new(Semaphore::new(2));
+        let mut streams = vec![open_stream(&hub, &snapshots), open_stream(&hub, &snapshots)];
+        for stream in &mut streams {
+            take_snapshot(stream, &mut Mirror::default()).await;
+        }
+        let lag = || {
+            let lag = hub.most_untaken();
+            (lag.bytes, lag.age.as_secs())
+        };
+        assert_eq!(lag(), (0, 0));
+        let length = hub.comment().text().len() as u64;
+        for _ in 0..2 {
+            let (number, segment) = (hub.core().position().number, hub.comment());
+            hub.publish(vec![relay::Published { number, scope: Scope::Vips, segment }]);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        for _ in 0..2 {
+            streams[0].next_bytes().await.unwrap();
+        }
+        assert_eq!(lag(), (2 * length, 2));
+        streams[1].next_bytes().await.unwrap();
+        assert_eq!(lag(), (length, 1));
+        streams.truncate(1);
+        assert_eq!(lag(), (0, 0), "the one that lagged is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_counts_as_sent_from_its_turn_until_it_is_taken() {
+        let hub = hub_with_apps(1);
+        let snapshots = Arc::new(Semaphore::new(1));
+        let mut stream = open_stream(&hub, &snapshots);
+        let counts = Arc::clone(&stream.setup.counts);
+        let counted =
+            || [&counts.sending, &counts.snapshots].map(|each| each.load(Ordering::Relaxed));
+        assert_eq!(counted(), [0, 0]);
+        take_snapshot(&mut stream, &mut Mirror::default()).await;
+        assert_eq!(counted(), [1, 1], "the next thing is not asked for yet");
+        hub.announce_acceptance();
+        stream.next_bytes().await.unwrap();
+        assert_eq!(counted(), [0, 1]);
     }
 
     #[tokio::test(start_paused = true)]
