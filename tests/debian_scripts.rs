@@ -7,14 +7,15 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// As systemd does, it refuses to enable or to start a masked unit.
+/// As systemd does, it refuses to enable or to start a masked unit. Units are active while there is a file of
+/// this name.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "systemctl $*" >>$ROOT/calls
 action= ; masked=
 for word; do
     case $word in
     -*) ;;
-    preset | is-enabled | enable | disable | start | stop | restart | try-restart | show | daemon-reload) action=$word ;;
+    preset | is-enabled | enable | disable | start | stop | restart | try-restart | show | is-active | daemon-reload) action=$word ;;
     *) [ "$(readlink $ROOT/etc/systemd/system/$word)" != /dev/null ] || masked=yes
        [ $action != preset ] || [ $masked ] || {
            wants=$(sed -n s/^WantedBy=//p $ROOT/usr/lib/systemd/system/$word).wants
@@ -24,6 +25,7 @@ for word; do
     esac
 done
 [ $action != show ] || echo 0
+[ $action != is-active ] || exec test -e $ROOT/active
 [ $action != is-enabled ] || echo ${masked:+masked}
 [ ! $masked ] || [ $action = show ] || exit 1
 "#;
@@ -103,6 +105,7 @@ impl Node {
             .output()
             .unwrap();
         assert!(output.status.success(), "{script} {args:?}: {output:?}");
+        fs::write(self.path("said"), output.stderr).unwrap();
         fs::read_to_string(self.path("calls")).unwrap_or_default()
     }
 
@@ -175,6 +178,36 @@ fn an_agent_starts_after_a_removal_and_is_only_restarted_by_an_upgrade() {
     node.set_enabled("vipd.service", false);
     let disabled = node.install("0.1.0");
     assert!(!disabled.contains(start) && !node.is_enabled("vipd.service"), "{disabled}");
+}
+
+#[test]
+fn an_upgrade_restarts_a_relay_only_with_a_configuration_that_it_takes() {
+    let Some(node) = Node::new(true) else { return };
+    let upgrade = || {
+        let called = node.run("postinst", &["configure", "0.1.0"]);
+        let is_restarted = called.contains("systemctl try-restart --no-block vipd-relay.service\n");
+        let said = fs::read_to_string(node.path("said")).unwrap();
+        (called, is_restarted, said.contains("systemctl restart vipd-relay"))
+    };
+    node.install("");
+    let (called, is_restarted, _) = upgrade();
+    assert!(!is_restarted && !called.contains("--relay"), "none runs: {called}");
+    fs::write(node.path("active"), "").unwrap();
+    let (called, is_restarted, says_why) = upgrade();
+    assert!(called.contains("vipd config check --relay\n"), "{called}");
+    assert!(is_restarted && !says_why, "{called}");
+    node.put_program("runuser", &format!("{RECORD}case \"$*\" in *--relay) exit 1 ;; esac\n"));
+    let (called, is_restarted, says_why) = upgrade();
+    assert!(!is_restarted && says_why, "{called}");
+    assert!(called.contains("systemctl try-restart --no-block vipd.service\n"), "{called}");
+    // An invalid configuration of the agent is no reason to leave a relay as it is.
+    node.put_program(
+        "runuser",
+        &format!("{RECORD}case \"$*\" in *--relay) ;; *) exit 1 ;; esac\n"),
+    );
+    let (called, is_restarted, says_why) = upgrade();
+    assert!(is_restarted && !says_why, "{called}");
+    assert!(!called.contains("systemctl try-restart --no-block vipd.service\n"), "{called}");
 }
 
 #[test]

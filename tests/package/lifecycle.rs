@@ -138,10 +138,19 @@ fn the_package_is_installed_used_upgraded_removed_and_purged() {
     sh(&format!("dpkg -i {} && rm /usr/sbin/policy-rc.d", package().display()));
     wait_for_jobs();
     assert_eq!(property("InvocationID"), before);
-    sh(&format!("dpkg -i {}", later()));
+    // A relay goes on that could not start with the configuration that there is by now.
+    sh("systemctl start vipd-relay
+        cp /etc/vipd/vipd.toml /tmp/vipd.toml
+        sed -i 's,^#token-file = .*,token-file = \"/etc/vipd/no-token\",' /etc/vipd/vipd.toml");
+    let of_relay = || sh("systemctl show --value -p InvocationID,ActiveState vipd-relay");
+    let relay = of_relay();
+    let upgraded = sh(&format!("dpkg -i {} 2>&1", later()));
+    assert!(upgraded.contains("the relay is not restarted"), "{upgraded}");
     eventually("the new one is ready", || {
         property("InvocationID") != before && property("ActiveState") == "active"
     });
+    assert_eq!(of_relay(), relay);
+    sh("systemctl stop vipd-relay; cat /tmp/vipd.toml >/etc/vipd/vipd.toml");
     traffic.wait_for_more(20);
     assert_eq!(sh("systemctl is-enabled vipd-setup || true").trim(), "disabled");
     sh("systemctl restart vipd-dns.service");
