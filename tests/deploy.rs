@@ -399,11 +399,12 @@ fn every_alert_is_tested_to_fire_and_to_be_silent() {
 fn promtool_finds_nothing_wrong_and_the_alerts_fire_when_they_should() {
     let file = |name: &str| path(&format!("prometheus/{name}")).to_str().unwrap().to_owned();
     for args in [
-        ["check", "config", &file("prometheus.yml")],
-        ["check", "rules", &file("alerts.yml")],
-        ["test", "rules", &file("alerts.test.yml")],
+        // Without the files that it names: the token of relays is on no machine that tests run on.
+        &["check", "config", "--syntax-only", &file("prometheus.yml")][..],
+        &["check", "rules", &file("alerts.yml")],
+        &["test", "rules", &file("alerts.test.yml")],
     ] {
-        let Some(said) = tool("promtool", &args) else { return };
+        let Some(said) = tool("promtool", args) else { return };
         assert!(said.status.success(), "promtool {args:?}: {said:?}");
     }
 }

@@ -77,7 +77,7 @@ impl Scrape {
                 (
                     "vipd_relay_left_out_workloads",
                     "Apps and pods whose records would be too long for agents",
-                    Value::Gauge(core.left_out() as f64),
+                    Value::Gauge(core.left_out().len() as f64),
                 ),
                 (
                     "vipd_relay_marathon_silent_seconds",

@@ -1,5 +1,6 @@
 //! The answers of a relay.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -32,6 +33,9 @@ use crate::version::BUILD;
 /// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
 /// every 10 s.
 const SILENCE_MS: u64 = 30_000;
+
+/// The most apps and pods that the answer of `/v1/status` names.
+const NAMED: usize = 100;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -216,6 +220,8 @@ struct RelayStatus {
     clients: u64,
     /// Apps and pods whose records would be too long for agents.
     left_out: usize,
+    /// Their ids with the lengths of their records, as far as there is room.
+    left_out_bytes: BTreeMap<Arc<str>, usize>,
     marathon: MarathonStatus,
 }
 
@@ -228,7 +234,13 @@ fn status_of(shared: &Shared) -> RelayStatus {
         workloads: core.count(Scope::Vips),
         all_workloads: core.count(Scope::All),
         clients: shared.counts.clients.load(Ordering::Relaxed),
-        left_out: core.left_out(),
+        left_out: core.left_out().len(),
+        left_out_bytes: core
+            .left_out()
+            .iter()
+            .take(NAMED)
+            .map(|(key, length)| (Arc::clone(&key.id), *length))
+            .collect(),
         marathon: core.status(shared.hub.now()),
     }
 }

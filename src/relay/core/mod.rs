@@ -3,7 +3,7 @@
 //! It believes as an agent does, except that it doubts nothing: it passes on an answer that lacks
 //! most of what was there, and each agent doubts it for itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -289,9 +289,10 @@ impl RelayCore {
         self.feed.replace(&Arc::clone(workload), scope)
     }
 
-    /// Returns the number of apps and pods whose records would be too long, or too much in all.
-    pub(super) fn left_out(&self) -> usize {
-        self.feed.left_out().len()
+    /// Returns the apps and pods whose records would be too long, or too much in all, each with the length of
+    /// its record.
+    pub(super) fn left_out(&self) -> &BTreeMap<WorkloadKey, usize> {
+        self.feed.left_out()
     }
 }
 
