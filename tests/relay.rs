@@ -160,6 +160,13 @@ async fn without_the_token_only_health_is_told() {
     }
     let answer = world.http.post(world.at("/v1/accept")).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 401);
+    let challenges = answer.headers().get_all("www-authenticate");
+    let challenges: Vec<_> = challenges.iter().map(|each| each.to_str().unwrap()).collect();
+    assert_eq!(challenges.len(), 2, "{challenges:?}");
+    assert!(
+        challenges[0] == "Bearer" && challenges[1].starts_with("Basic realm="),
+        "{challenges:?}"
+    );
     let answer = world.http.get(world.at("/v1/stream")).bearer_auth("the-token").send().await;
     assert_eq!(ids(&snapshot(answer.unwrap()).await), ["/web"]);
     world.end().await;
@@ -278,6 +285,26 @@ async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
             }
         }
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_browser_sends_the_token_as_a_password_and_can_accept_nothing_unasked() {
+    let world = World::with_token().await;
+    world.until_ready().await;
+    for (user, password, expected) in [
+        ("anybody", Some("the-token"), 200),
+        ("", Some("the-token"), 200),
+        ("anybody", Some("the-toke"), 401),
+        ("the-token", Some(""), 401),
+        ("the-token", None, 401),
+    ] {
+        let page = world.http.get(world.at("/")).basic_auth(user, password).send().await.unwrap();
+        assert_eq!(page.status().as_u16(), expected, "{user} {password:?}");
+        assert_eq!(page.text().await.unwrap().contains("<h1>vipd relay</h1>"), expected == 200);
+    }
+    let accept = world.http.post(world.at("/v1/accept")).basic_auth("anybody", Some("the-token"));
+    assert_eq!(accept.send().await.unwrap().status().as_u16(), 403);
     world.end().await;
 }
 

@@ -13,6 +13,7 @@ mod fleet;
 mod hub;
 mod listener;
 mod pace;
+mod rights;
 mod routes;
 mod stream;
 mod waiting;

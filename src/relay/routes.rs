@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +22,7 @@ use super::counts::{Counts, Scrape};
 use super::hub::Hub;
 use super::listener::Peer;
 use super::pace::Pace;
+use super::rights::{CHALLENGES, is_allowed};
 use super::stream::{LastTaken, StreamSetup, body_of};
 use super::waiting::Encoding;
 use crate::admin::answer::answer_problem;
@@ -95,21 +95,10 @@ async fn check_token(State(shared): SharedState, request: Request, next: Next) -
         StatusCode::UNAUTHORIZED,
         "this relay wants a token: set relay-token-file of the [[marathon]] on this node",
     );
+    for challenge in CHALLENGES {
+        answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
     answer
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    answer
-}
-
-/// Tells whether a request has the token. How long that takes says nothing about it.
-fn is_allowed(token: Option<&Secret>, headers: &HeaderMap) -> bool {
-    let Some(token) = token else { return true };
-    let told =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split_first_chunk());
-    told.is_some_and(|(scheme, told): (&[u8; 7], &[u8])| {
-        scheme.eq_ignore_ascii_case(b"bearer ")
-            && verify_slices_are_equal(told, token.reveal().as_bytes()).is_ok()
-    })
 }
 
 /// The query of a stream.
@@ -138,9 +127,9 @@ async fn answer_stream(
         ScopeName::Vips => Scope::Vips,
         ScopeName::All => Scope::All,
     };
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let position: Option<Position> =
-        text(header::HeaderName::from_static("last-event-id")).and_then(|id| id.parse().ok());
+        text(HeaderName::from_static("last-event-id")).and_then(|id| id.parse().ok());
     let takes_gzip = text(header::ACCEPT_ENCODING)
         .is_some_and(|accepted| accepted.split(',').any(|each| each.trim().starts_with("gzip")));
     let encoding = if takes_gzip { Encoding::Gzip } else { Encoding::Plain };
@@ -173,7 +162,7 @@ async fn answer_stream(
     let body = body_of(subscription, setup);
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
-    let fixed = header::HeaderValue::from_static;
+    let fixed = HeaderValue::from_static;
     headers.insert(header::CONTENT_TYPE, fixed("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, fixed("no-store"));
     headers.insert(header::VARY, fixed("accept-encoding"));
