@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{Built, Workspace};
 use crate::machine::Machine;
 use crate::progress::Step;
-use crate::suite::{self, Report, Suite};
+use crate::suite::{Report, Suite};
 use crate::summary;
 
 /// Builds and runs the tests, prints the summary and returns whether all passed.
@@ -32,7 +32,7 @@ pub(crate) fn run_soak(on: Option<Machine>) -> Result<bool> {
 /// Builds and runs the tests.
 pub(crate) fn report_kernel_tests(machine: Machine, filters: &[String]) -> Result<Report> {
     let suites = build_suites(filters, &machine.download_packages()?)?;
-    let report = machine.run_halves(&suite::split_suites(&suites, filters)?)?;
+    let report = machine.run_tests(&suites, filters)?;
     let executed: u32 = report.outcomes.iter().map(|outcome| outcome.tally.executed_tests()).sum();
     ensure!(
         filters.is_empty() || executed > 0 || !report.passed(),

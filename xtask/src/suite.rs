@@ -76,23 +76,29 @@ impl Report {
     }
 }
 
-/// Deals the tests of each suite out to two, which can run at the same time.
-pub(crate) fn split_suites(suites: &[Suite], filters: &[String]) -> Result<[Vec<Suite>; 2]> {
-    let mut halves = [Vec::new(), Vec::new()];
+/// Deals the tests of each suite out to so many parts, which can run at the same time. No part is empty,
+/// so that there may be fewer.
+pub(crate) fn split_suites(
+    suites: &[Suite],
+    filters: &[String],
+    parts: usize,
+) -> Result<Vec<Vec<Suite>>> {
+    let mut split = vec![Vec::new(); parts];
     for suite in suites {
         let tests = list_tests(suite, filters)?;
-        for (number, half) in halves.iter_mut().enumerate() {
-            let own: Vec<_> = tests.iter().skip(number).step_by(2).cloned().collect();
+        for (number, part) in split.iter_mut().enumerate() {
+            let own: Vec<_> = tests.iter().skip(number).step_by(parts).cloned().collect();
             if own.is_empty() {
                 continue;
             }
             let mut suite = suite.clone();
-            suite.name = format!("{}, half {} of 2", suite.name, number + 1);
+            suite.name = format!("{}, part {} of {parts}", suite.name, number + 1);
             suite.args.extend(["--exact".to_owned()].into_iter().chain(own));
-            half.push(suite);
+            part.push(suite);
         }
     }
-    Ok(halves)
+    split.retain(|part| !part.is_empty());
+    Ok(split)
 }
 
 /// Returns the names of the tests of a suite that run.

@@ -73,26 +73,43 @@ impl Machine {
         }
     }
 
-    /// Runs two lists of suites, at the same time where this machine can be had twice: one guest
-    /// leaves a processor idle, as tests wait. The output of the second is printed at its end.
-    pub(crate) fn run_halves(self, halves: &[Vec<Suite>; 2]) -> Result<Report> {
-        let [first, second] = halves;
-        if self == Self::Host || second.is_empty() {
-            return self.run_suites(&halves.concat());
-        }
-        let (report, other) = thread::scope(|scope| {
-            let mut shown = Vec::new();
-            let other = scope.spawn(move || {
-                let report = self.run_suites_into(second, &mut shown);
+    /// Runs the tests of these suites that a filter selects, in as many guests as this machine's
+    /// processors have time for. The output of the first is printed as it comes, that of each other one
+    /// at its end.
+    pub(crate) fn run_tests(self, suites: &[Suite], filters: &[String]) -> Result<Report> {
+        let parts = suite::split_suites(suites, filters, self.guests_at_once())?;
+        let Some((first, others)) = parts.split_first() else { return self.run_suites(&[]) };
+        let reports = thread::scope(|scope| {
+            let run = |part: &Vec<Suite>| {
+                let mut shown = Vec::new();
+                let report = self.run_suites_into(part, &mut shown);
                 stdout().write_all(&shown)?;
                 report
-            });
-            let report = self.run_suites(first);
-            (report, other.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            };
+            let others: Vec<_> = others.iter().map(|part| scope.spawn(move || run(part))).collect();
+            let first = self.run_suites(first);
+            let join = |other: thread::ScopedJoinHandle<'_, _>| {
+                other.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            [first].into_iter().chain(others.into_iter().map(join)).collect::<Vec<_>>()
         });
-        let mut report = report?;
-        report.outcomes.extend(other?.outcomes);
-        Ok(report)
+        let mut all = Report::default();
+        for report in reports {
+            let Report { kernel, outcomes } = report?;
+            all.kernel = kernel;
+            all.outcomes.extend(outcomes);
+        }
+        Ok(all)
+    }
+
+    /// Returns how many guests run at the same time. Tests wait most of the time: user-mode Linux uses a
+    /// quarter of a processor, QEMU in software most of one.
+    fn guests_at_once(self) -> usize {
+        match self {
+            Self::Host => 1,
+            Self::Uml => 4,
+            Self::Qemu(_) => 2,
+        }
     }
 
     /// Runs the suites in a guest whose clock counts instructions. `shown` gets their output.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use crate::cargo::Workspace;
 use crate::machine::Machine;
 use crate::progress::Step;
-use crate::suite::{self, Report, Suite};
+use crate::suite::{Report, Suite};
 use crate::{summary, tools};
 
 /// Tools that make a guest a node.
@@ -124,5 +124,5 @@ fn install_on(workspace: &Workspace, package: &Path, machine: Machine) -> Result
         libtest: true,
         systemd: true,
     };
-    machine.run_halves(&suite::split_suites(&[suite], &[])?)
+    machine.run_tests(&[suite], &[])
 }
