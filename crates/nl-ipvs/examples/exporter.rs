@@ -78,7 +78,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-#[cfg(test)]
+// The fake kernel is a feature of the crate.
+#[cfg(all(test, feature = "fake"))]
 mod tests {
     use nl_ipvs::fake::FakeKernel;
     use nl_ipvs::{DestinationSettings, ServiceKey, ServiceSettings};

@@ -60,7 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-#[cfg(test)]
+// The fake kernel is a feature of the crate.
+#[cfg(all(test, feature = "fake"))]
 mod tests {
     use nl_ipvs::fake::FakeKernel;
 

@@ -1,10 +1,10 @@
 //! The changes that can be made to the IPVS table.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{
-    Daemon, DaemonRole, DestinationSettings, Error, KernelError, ServiceFlags, ServiceKey,
-    ServiceSettings, Timeouts, errno,
+    Daemon, DaemonRole, DestinationSettings, Error, Family, ForwardMethod, KernelError,
+    ServiceFlags, ServiceKey, ServiceSettings, Timeouts, TunnelKind, errno,
 };
 
 /// The cause of `EPERM`.
@@ -113,19 +113,48 @@ impl Command {
                 "the kernel has no such scheduler or persistence engine: \
                  load it with `modprobe ip_vs_NAME`",
             ),
-            (Self::AddDestination { .. }, errno::EINVAL) => Some(
-                "the kernel takes no real server in a network namespace whose `lo` was never up: \
-                 see `ip link show lo`",
-            ),
+            (
+                Self::AddDestination { service, address, settings }
+                | Self::SetDestination { service, address, settings },
+                errno::EINVAL,
+            ) => hint_at_destination(service, *address, settings),
             (_, errno::EPERM) => Some(NEEDS_RIGHTS),
             _ => None,
         }
     }
 }
 
+/// Suggests why the kernel takes a real server for an invalid one (`ip_vs_new_dest` and `ip_vs_add_dest` in
+/// `net/netfilter/ipvs/ip_vs_ctl.c`).
+fn hint_at_destination(
+    service: &ServiceKey,
+    address: SocketAddr,
+    settings: &DestinationSettings,
+) -> Option<&'static str> {
+    let is_tunnelled = settings.forward == ForwardMethod::Tunnel;
+    if settings.tunnel.kind == TunnelKind::Gue && settings.tunnel.port == 0 {
+        return Some("a GUE tunnel has a port");
+    }
+    if service.family() != Family::from(address.ip()) && !is_tunnelled {
+        return Some("a real server of the other family is reached by a tunnel only");
+    }
+    let is_unicast = match address.ip() {
+        IpAddr::V4(ip) => !(ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified()),
+        IpAddr::V6(ip) => !(ip.is_multicast() || ip.is_unspecified()),
+    };
+    if !is_unicast {
+        return Some("the address of a real server is that of one host");
+    }
+    Some(
+        "the kernel takes no real server in a network namespace whose `lo` was never up: \
+         see `ip link show lo`",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Tunnel, TunnelFlags};
 
     #[test]
     fn a_hint_is_given_where_the_number_alone_misleads() {
@@ -139,6 +168,16 @@ mod tests {
         let error = add.refusal_error(KernelError::new(errno::EINVAL)).to_string();
         assert!(error.contains("refused to add a real server") && error.contains("`lo`"));
         assert_eq!(hint(&add, errno::EEXIST), None);
+
+        let invalid = |address: &str, settings| {
+            let address = address.parse().unwrap();
+            let command = Command::AddDestination { service, address, settings };
+            hint(&command, errno::EINVAL).unwrap()
+        };
+        let gue = DestinationSettings::tunnel(Tunnel::gue(0, TunnelFlags(0)), 1);
+        assert!(invalid("10.0.0.1:80", gue).contains("GUE"));
+        assert!(invalid("[fd00::1]:80", settings).contains("other family"));
+        assert!(invalid("224.0.0.1:80", settings).contains("one host"));
         assert_eq!(hint(&Command::DeleteDestination { service, address }, errno::ENOENT), None);
     }
 }

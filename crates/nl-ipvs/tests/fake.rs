@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use nl_ipvs::fake::{Failure, FakeKernel};
 use nl_ipvs::{
-    Command, DestinationSettings, Error, Family, Ipvs, KernelError, ServiceFlags, ServiceKey,
-    ServiceSettings, Timeouts, errno,
+    ClientPrefix, Command, DestinationSettings, Error, Family, ForwardMethod, Ipvs, KernelError,
+    ServiceFlags, ServiceKey, ServiceSettings, Timeouts, Tunnel, TunnelFlags, TunnelKind, errno,
 };
 
 fn at(address: &str) -> SocketAddr {
@@ -50,6 +50,39 @@ fn every_change_has_a_call_of_its_own() {
     assert_eq!(ipvs.info().unwrap().version.to_string(), "1.2.1");
     ipvs.delete_service(key()).unwrap();
     assert_eq!(ipvs.services().unwrap().entries, []);
+}
+
+/// The kernel keeps the tunnel of a real server that isn't reached by one.
+#[test]
+fn a_real_server_is_read_back_equal_to_what_was_set() {
+    let (_, mut ipvs) = filled();
+    let server = at("10.0.0.1:8080");
+    let tunnel = DestinationSettings::tunnel(Tunnel::gue(6080, TunnelFlags::CHECKSUM), 1);
+    let mut masquerade = tunnel;
+    masquerade.forward = ForwardMethod::Masquerade;
+    for settings in [tunnel, masquerade, DestinationSettings::route(1)] {
+        ipvs.set_destination(key(), server, settings).unwrap();
+        let servers = ipvs.destinations(&key()).unwrap().unwrap().complete().unwrap();
+        let found = servers.iter().find(|found| found.address == server).unwrap();
+        assert_eq!(found.settings, settings);
+    }
+}
+
+#[test]
+fn text_that_means_something_else_is_no_value() {
+    for text in ["[fe80::1%3]:80/tcp", "10.0.0.1:80/+6", "fwmark +7", "fwmark 0"] {
+        assert!(text.parse::<ServiceKey>().is_err(), "{text}");
+    }
+    for text in ["0x+5", "0x", "persistent,", "+1"] {
+        assert!(text.parse::<ServiceFlags>().is_err(), "{text}");
+    }
+    assert!("v4/+24".parse::<ClientPrefix>().is_err());
+    assert!("forward-+5".parse::<ForwardMethod>().is_err());
+    assert!("tunnel-+5".parse::<TunnelKind>().is_err());
+    assert_eq!(
+        format!("{:>20}|{:<8}|", key(), ClientPrefix::v4(24).unwrap()),
+        "    10.96.0.1:80/tcp|v4/24   |"
+    );
 }
 
 #[test]

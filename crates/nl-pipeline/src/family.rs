@@ -4,6 +4,8 @@
 use crate::{Attribute, Payload, Request, parse_attributes};
 
 const GENL_ID_CTRL: u16 = 0x10;
+/// Room for the name of a family and its closing NUL (`linux/genetlink.h`).
+pub(crate) const GENL_NAMSIZ: usize = 16;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;

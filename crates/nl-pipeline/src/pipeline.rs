@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::answer::{Answer, Progress};
 use crate::batch::Batch;
-use crate::family::{FamilyRequest, find_number};
+use crate::family::{FamilyRequest, GENL_NAMSIZ, find_number};
 use crate::flags::{NLM_F_ACK, NLM_F_DUMP};
 use crate::outgoing::Outgoing;
 use crate::reply::{self, Reply};
@@ -56,6 +56,10 @@ impl Pipeline {
     /// # Errors
     /// When the kernel refuses for another reason, or no complete answer came.
     pub fn find_family(&mut self, name: &str) -> Result<Option<u16>, Error> {
+        // The kernel would read another name: it stops at a NUL, and no name is longer.
+        if name.len() >= GENL_NAMSIZ || name.contains('\0') {
+            return Ok(None);
+        }
         match self.get(&FamilyRequest(name), |entry| find_number(entry.payload))? {
             Ok(numbers) => Ok(numbers.into_iter().flatten().next()),
             Err(refusal) if refusal.errno() == errno::ENOENT => Ok(None),

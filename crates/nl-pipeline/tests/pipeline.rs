@@ -40,6 +40,15 @@ fn each_request_of_a_batch_of_many_sends_gets_its_own_outcome() {
 }
 
 #[test]
+fn no_family_has_a_name_of_which_the_kernel_would_read_a_part() {
+    let mut pipeline = Pipeline::open(Protocol::GENERIC).unwrap();
+    assert_eq!(pipeline.find_family("nlctrl").unwrap(), Some(GENL_ID_CTRL));
+    for name in ["nlctrl\0", "nlctrl\0x", "", "a-name-of-16-byte", &"n".repeat(70_000)] {
+        assert_eq!(pipeline.find_family(name).unwrap(), None, "{name:?}");
+    }
+}
+
+#[test]
 fn a_batch_of_nothing_is_done_without_the_kernel() {
     let mut pipeline = Pipeline::open(Protocol::GENERIC).unwrap();
     assert_eq!(pipeline.batch(Vec::<RawRequest>::new()).unwrap(), []);

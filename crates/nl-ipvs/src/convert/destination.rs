@@ -110,7 +110,7 @@ pub(super) fn settings_attributes(settings: &DestinationSettings) -> Vec<A> {
         A::UpperThreshold(settings.upper_threshold),
         A::LowerThreshold(settings.lower_threshold),
     ];
-    if settings.forward == ForwardMethod::Tunnel {
+    if settings.has_tunnel() {
         attributes.extend([
             A::TunnelType(settings.tunnel.kind.number()),
             A::TunnelPort(settings.tunnel.port),

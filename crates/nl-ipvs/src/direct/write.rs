@@ -8,7 +8,7 @@ use nl_pipeline::{Payload, Request};
 use crate::convert::{EVERY_FLAG, NO_SCHEDULER, family_number, netmask_bytes};
 use crate::wire::numbers::*;
 use crate::wire::{IpvsCmd, IpvsMessage, write_header};
-use crate::{Command, DestinationSettings, ForwardMethod, Scheduler, ServiceKey, ServiceSettings};
+use crate::{Command, DestinationSettings, Scheduler, ServiceKey, ServiceSettings};
 
 /// A command to the family of this number, owned or borrowed.
 pub(crate) struct CommandRequest<C> {
@@ -115,7 +115,7 @@ fn write_destination(
         payload.write_u32(IPVS_DEST_ATTR_WEIGHT, settings.weight);
         payload.write_u32(IPVS_DEST_ATTR_U_THRESH, settings.upper_threshold);
         payload.write_u32(IPVS_DEST_ATTR_L_THRESH, settings.lower_threshold);
-        if settings.forward == ForwardMethod::Tunnel {
+        if settings.has_tunnel() {
             payload.write_u8(IPVS_DEST_ATTR_TUN_TYPE, settings.tunnel.kind.number());
             payload.write_bytes(IPVS_DEST_ATTR_TUN_PORT, &settings.tunnel.port.to_be_bytes());
             payload.write_u16(IPVS_DEST_ATTR_TUN_FLAGS, settings.tunnel.flags.0);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Family;
+use super::parse_error::parse_number;
 
 /// The part of a client's address that persistence compares: the whole address, or its leading bits.
 ///
@@ -81,8 +82,8 @@ impl fmt::Display for ClientPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Prefix::Whole => f.pad("whole"),
-            Prefix::V4(len) => write!(f, "v4/{len}"),
-            Prefix::V6(len) => write!(f, "v6/{len}"),
+            Prefix::V4(len) => f.pad(&format!("v4/{len}")),
+            Prefix::V6(len) => f.pad(&format!("v6/{len}")),
         }
     }
 }
@@ -98,7 +99,7 @@ impl std::str::FromStr for ClientPrefix {
             Some(("v6", len)) => (Family::Inet6, len),
             _ => return Err(error()),
         };
-        let len = len.parse().map_err(|_| error())?;
+        let len = parse_number(len).ok_or_else(error)?;
         Self::new(family, len).map_err(|_| error())
     }
 }

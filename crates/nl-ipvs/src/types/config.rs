@@ -4,7 +4,9 @@ use std::fmt;
 
 /// Seconds without a packet after which IPVS forgets a connection.
 ///
-/// They apply to the whole network namespace. When they are set, a 0 leaves one unchanged.
+/// They apply to the whole network namespace. When they are set, a 0 leaves one unchanged. The kernel counts
+/// ticks in 31 bits: beyond 2,147,483 s (`i32::MAX / 1000`), which are 24 days, it may refuse one (`EINVAL`)
+/// or take another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timeouts {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use super::parse_error::parse_number;
 use super::{Tunnel, Unrecognized};
 use crate::{ParseError, Stats};
 
@@ -75,7 +76,7 @@ impl FromStr for ForwardMethod {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = || {
-            let number: u8 = text.strip_prefix("forward-")?.parse().ok()?;
+            let number: u8 = parse_number(text.strip_prefix("forward-")?)?;
             (number <= Self::MASK).then(|| Self::from_bits(number.into()))
         };
         match text {
@@ -105,7 +106,7 @@ pub struct DestinationSettings {
     /// The connections below which it gets new ones again; 0 is three quarters of the upper
     /// threshold.
     pub lower_threshold: u32,
-    /// The tunnel of [`ForwardMethod::Tunnel`].
+    /// The tunnel of [`ForwardMethod::Tunnel`]. The kernel keeps it with other methods too.
     pub tunnel: Tunnel,
 }
 
@@ -135,6 +136,11 @@ impl DestinationSettings {
         Self { tunnel, ..settings }
     }
 
+    /// Returns whether the kernel has to be told of the tunnel. It takes none for IP in IP.
+    pub(crate) fn has_tunnel(&self) -> bool {
+        self.forward == ForwardMethod::Tunnel || self.tunnel != Tunnel::ipip()
+    }
+
     /// Sets the thresholds: above `upper` connections it gets no more, below `lower` again.
     #[must_use]
     pub const fn with_thresholds(self, upper: u32, lower: u32) -> Self {
@@ -148,7 +154,7 @@ impl DestinationSettings {
 #[non_exhaustive]
 pub struct Destination {
     /// The address and port. A service of one family may have tunnelled real servers of the other
-    /// (Linux 3.18).
+    /// (Linux 3.18). The kernel has no room for the scope and the flow label of an IPv6 address.
     pub address: SocketAddr,
     /// The settings.
     pub settings: DestinationSettings,

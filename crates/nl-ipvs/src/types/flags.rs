@@ -116,6 +116,12 @@ impl fmt::Display for ServiceFlags {
     }
 }
 
+/// Parses a hexadecimal number without a sign.
+fn parse_hexadecimal(digits: &str) -> Option<u32> {
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_number.then(|| u32::from_str_radix(digits, 16).ok())?
+}
+
 /// Parses what [`Display`](fmt::Display) writes.
 impl FromStr for ServiceFlags {
     type Err = ParseError;
@@ -128,7 +134,7 @@ impl FromStr for ServiceFlags {
         }
         let flag = |name: &str| match Self::NAMES.iter().find(|(_, known)| *known == name) {
             Some((flag, _)) => Some(*flag),
-            None => u32::from_str_radix(name.strip_prefix("0x")?, 16).ok().map(Self::from_bits),
+            None => parse_hexadecimal(name.strip_prefix("0x")?).map(Self::from_bits),
         };
         text.split(',')
             .try_fold(Self::NONE, |flags, name| Ok(flags | flag(name).ok_or_else(error)?))

@@ -8,6 +8,11 @@ pub struct ParseError {
     expected: &'static str,
 }
 
+/// Parses a decimal number as `Display` writes it: without a sign.
+pub(crate) fn parse_number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.starts_with(|first: char| first.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 impl ParseError {
     pub(crate) fn new(text: &str, expected: &'static str) -> Self {
         Self { text: text.to_owned(), expected }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::parse_error::parse_number;
 use crate::ParseError;
 
 /// A layer-4 protocol, by its IP protocol number.
@@ -41,10 +42,9 @@ impl FromStr for Protocol {
             "tcp" => Ok(Self::TCP),
             "udp" => Ok(Self::UDP),
             "sctp" => Ok(Self::SCTP),
-            number => number
-                .parse()
+            number => parse_number(number)
                 .map(Self)
-                .map_err(|_| ParseError::new(text, "a protocol: tcp, udp, sctp or a number")),
+                .ok_or_else(|| ParseError::new(text, "a protocol: tcp, udp, sctp or a number")),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use super::parse_error::parse_number;
 use super::{ClientPrefix, Family, PersistenceEngine, Protocol, Scheduler, ServiceFlags};
 use crate::{ParseError, Stats};
 
@@ -30,7 +31,8 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
-    /// Makes the key of a service at an address.
+    /// Makes the key of a service at an address, without the scope and the flow label that an IPv6 address
+    /// may have here.
     #[must_use]
     pub fn new(protocol: Protocol, at: SocketAddr) -> Self {
         Self::Address { protocol, address: at.ip(), port: at.port() }
@@ -100,13 +102,13 @@ impl ServiceKey {
 /// Formats as `3.3.0.6:3306/tcp`, `[fd01::1]:80/udp`, `fwmark 7` or `fwmark 7 (IPv6)`.
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        f.pad(&match *self {
             Self::Address { protocol, address, port } => {
-                write!(f, "{}/{protocol}", SocketAddr::new(address, port))
+                format!("{}/{protocol}", SocketAddr::new(address, port))
             }
-            Self::Fwmark { family: Family::Inet, mark } => write!(f, "fwmark {mark}"),
-            Self::Fwmark { family: Family::Inet6, mark } => write!(f, "fwmark {mark} (IPv6)"),
-        }
+            Self::Fwmark { family: Family::Inet, mark } => format!("fwmark {mark}"),
+            Self::Fwmark { family: Family::Inet6, mark } => format!("fwmark {mark} (IPv6)"),
+        })
     }
 }
 
@@ -120,10 +122,13 @@ impl FromStr for ServiceKey {
                     Some(mark) => (mark, Family::Inet6),
                     None => (mark, Family::Inet),
                 };
-                return Some(Self::Fwmark { family, mark: mark.parse().ok()? });
+                return Some(Self::Fwmark { family, mark: parse_number(mark)? });
             }
             let (at, protocol) = text.rsplit_once('/')?;
-            Some(Self::new(protocol.parse().ok()?, at.parse().ok()?))
+            let at: SocketAddr = at.parse().ok()?;
+            let key = Self::new(protocol.parse().ok()?, at);
+            // The kernel has no room for the scope of an IPv6 address.
+            (key.address() == Some(at)).then_some(key)
         };
         let expected = "a virtual service: `10.0.0.1:80/tcp`, `[fd00::1]:53/udp`, `fwmark 7` or \
                         `fwmark 7 (IPv6)`";
@@ -141,7 +146,8 @@ pub struct ServiceSettings {
     pub scheduler: Option<Scheduler>,
     /// The flags.
     pub flags: ServiceFlags,
-    /// The persistence timeout in seconds, used with [`ServiceFlags::PERSISTENT`] only.
+    /// The persistence timeout in seconds, used with [`ServiceFlags::PERSISTENT`] only. The kernel counts
+    /// ticks in 32 bits: beyond 4,294,967 s (`u32::MAX / 1000`), which are 49 days, it may take another.
     pub timeout: u32,
     /// The part of a client's address that persistence compares.
     #[doc(alias = "netmask")]

@@ -5,6 +5,7 @@ use std::ops::BitOr;
 use std::str::FromStr;
 
 use super::Unrecognized;
+use super::parse_error::parse_number;
 use crate::ParseError;
 
 /// The encapsulation of [`ForwardMethod::Tunnel`](crate::ForwardMethod::Tunnel)
@@ -63,7 +64,7 @@ impl fmt::Display for TunnelKind {
 impl FromStr for TunnelKind {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = || text.strip_prefix("tunnel-")?.parse().ok().map(Self::from_number);
+        let number = || parse_number(text.strip_prefix("tunnel-")?).map(Self::from_number);
         match text {
             "ipip" => Ok(Self::IpIp),
             "gue" => Ok(Self::Gue),
