@@ -79,6 +79,27 @@ fn commands_for_the_agent_find_its_socket_whatever_else_the_file_says() {
     }
 }
 
+/// A comment in another encoding is no reason to be without the commands that one needs then.
+#[test]
+fn a_file_in_another_encoding_is_like_one_that_says_nonsense() {
+    let file = File::new("");
+    let mut bytes = std::fs::read(file.at("vipd.toml")).unwrap();
+    bytes.extend(b"\n[probe]\n# f\xfcr alle\nmode = \"off\"\n");
+    std::fs::write(file.at("vipd.toml"), bytes).unwrap();
+    let reason = "line 7 has a byte that is not UTF-8: save the file as UTF-8";
+    let check = file.run("config check");
+    assert!(check.code == Some(1) || check.code == Some(2), "{check:?}");
+    assert!(format!("{}{}", check.out, check.err).contains(reason), "{check:?}");
+    for command in ["hold why", "events", "status", "cleanup --dry-run --ignore-config"] {
+        let ran = file.run(command);
+        assert!(ran.err.contains(reason), "{command}: {}", ran.err);
+        assert!(ran.err.contains("going on with the defaults"), "{command}: {}", ran.err);
+    }
+    let doctor = file.run("doctor --output json");
+    let found: Value = serde_json::from_str(&doctor.out).unwrap();
+    assert_eq!(found["groups"][0]["checks"][0]["level"], json!("error"));
+}
+
 /// As far as they come without IPVS, which is the kernel's error.
 #[test]
 fn commands_for_the_kernel_go_on_whatever_the_file_says() {

@@ -14,7 +14,7 @@ use vip::nft::{Guard, LostSyns, Masquerade, Modes};
 use super::output;
 use crate::config::{
     Config, ConfigFile, ConfigProblem, DEFAULT_FILE, KeyError, LogLevel, Marathon, MarathonSection,
-    ProbeMode, RelaySection, Secrets, check_socket, parse_interface, parse_node_address,
+    NotText, ProbeMode, RelaySection, Secrets, check_socket, parse_interface, parse_node_address,
     parse_node_name, read_text, resolve_keys,
 };
 use crate::logging;
@@ -222,10 +222,14 @@ impl Global {
         if let Some(problem) = problems.iter().find(|problem| problem.may_concern_node())
             && !is_known
         {
+            let path = self.config_path().display();
+            let problem = match problem.line {
+                Some(_) => format!("{path} {problem}"),
+                None => problem.to_string(),
+            };
             bail!(
-                "{} {problem}: it may name another interface or lock than {} and {}; mend it, or use \
+                "{problem}: it may name another interface or lock than {} and {}; mend it, or use \
                  --interface and --lock, or --ignore-config to go on with these",
-                self.config_path().display(),
                 config.interface,
                 config.lock.display()
             );
@@ -252,7 +256,8 @@ impl Global {
         secrets: Secrets,
     ) -> Result<(Config, Vec<ConfigProblem>)> {
         let text = match read_text(self.config.as_deref()) {
-            Err(error) if self.config.is_none() => {
+            // A file that is there and says nothing is like one that says nonsense.
+            Err(error) if self.config.is_none() || error.is::<NotText>() => {
                 let config = self.resolve_file(ConfigFile::default(), secrets)?;
                 return Ok((config, vec![ConfigProblem::of_file(&error)]));
             }

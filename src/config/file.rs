@@ -1,6 +1,6 @@
 //! The configuration file, as it is parsed.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -56,14 +56,33 @@ pub struct ConfigFile {
 /// Reads the file at `path`; without one the default file. `None`: there is no default file.
 ///
 /// # Errors
-/// When the file can't be read.
+/// When the file can't be read, or is no text ([`NotText`]).
 pub fn read_text(path: Option<&Path>) -> Result<Option<String>> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
-    match open_named_file(path).and_then(std::io::read_to_string) {
-        Ok(text) => Ok(Some(text)),
+    let mut bytes = Vec::new();
+    match open_named_file(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => {
+            let text = String::from_utf8(bytes).map_err(|error| NotText::after(error.as_bytes()));
+            Ok(Some(text.with_context(|| format!("cannot read {}", path.display()))?))
+        }
         Err(error) if !named && error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The file has a byte that is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} has a byte that is not UTF-8: save the file as UTF-8")]
+pub struct NotText {
+    line: usize,
+}
+
+impl NotText {
+    /// Finds the first such byte.
+    fn after(bytes: &[u8]) -> Self {
+        let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        Self { line: 1 + valid.matches('\n').count() }
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use marathon::client::{Account, Auth, BasicAuth, ClientConfig, Identity, Secret, Url};
 use serde::Deserialize;
 
 use super::key_error::{KeyError, both};
 use super::secret_file;
+use super::server_url::{ServerUrlError, parse_server_url};
 
 /// A `[[marathon]]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -207,7 +208,7 @@ impl MarathonSection {
     }
 
     fn resolve_relays(&self, secrets: Secrets) -> Result<Relays> {
-        let urls = parse_urls(self.relay.iter().map(String::as_str))
+        let urls = parse_relays(self.relay.iter().map(String::as_str))
             .context(key_error("relay", "[[marathon]] relay"));
         if self.relay.is_empty() || secrets == Secrets::Skip {
             return Ok(Relays { urls: urls?, ..Relays::default() });
@@ -363,37 +364,53 @@ fn parse_proxy(text: &str) -> Result<Url> {
     ))
 }
 
-/// Parses URLs. The error doesn't quote the text, since it may hold a password.
+/// The servers that a list of URLs names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    Marathon,
+    Relay,
+}
+
+/// Parses the URLs of a Marathon. The error doesn't quote the text, since it may hold a password.
 ///
 /// # Errors
 /// When one is not a URL, or contains a user or a password.
 pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
+    parse_urls_of(Server::Marathon, texts)
+}
+
+fn parse_urls_of<'a>(server: Server, texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
+    let (name, example, secrets) = match server {
+        Server::Marathon => {
+            ("Marathon", "http://m1.example:8080", "user and password-file of [[marathon]]")
+        }
+        Server::Relay => ("relay", "http://r1.example:9615", "relay-token-file of [[marathon]]"),
+    };
     let parse = |(number, text)| {
-        let number = number + 1;
-        let url = Url::parse(text).with_context(|| {
-            format!("Marathon URL number {number} is not a URL: write it as http://m1.example:8080")
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || url.port() == Some(0) {
-            bail!(
-                "Marathon URL number {number} is not the URL of a server: write it as \
-                 http://m1.example:8080"
-            );
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            bail!(
-                "Marathon URL number {number} has a part after `?` or `#`, which no request would have: \
-                 leave it out"
-            );
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            bail!(
-                "Marathon URL number {number} contains a user or a password, which others can see: \
-                 put them in the configuration, as user and password-file of [[marathon]]"
-            );
-        }
-        Ok(url)
+        parse_server_url(text).map_err(|error| {
+            let advice = match error {
+                ServerUrlError::Malformed | ServerUrlError::NotOfServer => {
+                    format!(": write it as {example}")
+                }
+                ServerUrlError::HasSecret => {
+                    format!(": put them in the configuration, as {secrets}")
+                }
+                ServerUrlError::HasQuery => String::new(),
+            };
+            anyhow!("{name} URL number {} {error}{advice}", number + 1)
+        })
     };
     texts.into_iter().enumerate().map(parse).collect()
+}
+
+/// Parses the URLs of relays.
+fn parse_relays<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>> {
+    let urls = parse_urls_of(Server::Relay, texts)?;
+    let is_again = |(number, url)| urls[..number].contains(url).then_some(number + 1);
+    if let Some(number) = urls.iter().enumerate().find_map(is_again) {
+        bail!("relay URL number {number} is there twice: one relay is no help to itself");
+    }
+    Ok(urls)
 }
 
 #[cfg(test)]
@@ -424,18 +441,15 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_no_server_is_refused() {
-        for url in [
-            "ftp://m1",
-            "m1:8080",
-            "http://m1:0",
-            "http://",
-            "file:///etc/passwd",
-            "http://m1/?token=a",
-        ] {
-            assert!(parse_urls([url]).is_err(), "{url}");
-        }
-        assert!(parse_urls(["https://m1/marathon", "http://[fd00::1]:8080"]).is_ok());
+    fn a_relays_url_is_refused_with_what_a_relay_takes() {
+        let refusal = |texts: &[&str]| parse_relays(texts.iter().copied()).unwrap_err().to_string();
+        let secret = refusal(&["http://r1:9615", "http://u:hunter2@r2:9615"]);
+        assert!(secret.starts_with("relay URL number 2 contains a user or a password"), "{secret}");
+        assert!(secret.ends_with("relay-token-file of [[marathon]]"), "{secret}");
+        assert!(!secret.contains("hunter2"), "{secret}");
+        let twice = refusal(&["http://r1:9615", "http://r2:9615", "HTTP://R1:9615/"]);
+        assert!(twice.starts_with("relay URL number 3 is there twice"), "{twice}");
+        assert!(parse_relays(["http://r1:9615", "http://r1:9616"]).is_ok());
     }
 
     #[test]

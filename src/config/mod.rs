@@ -17,6 +17,7 @@ mod redacted;
 mod reference;
 mod relay;
 mod secret_file;
+mod server_url;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ use vip::{Policy, TableSettings, Timeouts};
 
 pub use agent::{AgentSection, AgentSettings, check_socket};
 pub use cluster::ClusterSection;
-pub use file::{ConfigFile, DEFAULT_FILE, read_text};
+pub use file::{ConfigFile, DEFAULT_FILE, NotText, read_text};
 pub use firewall::FirewallSection;
 pub use ipvs::IpvsSection;
 pub use key_error::{KeyError, KeyErrors, is_denied};
@@ -39,6 +40,7 @@ pub use node::{NodeSection, parse_interface, parse_node_address, parse_node_name
 pub use probe::{ProbeMode, ProbeSection, ProbeSettings};
 pub use problem::{ConfigProblem, resolve_keys};
 pub use relay::{RelaySection, RelaySettings, RelayTls};
+pub use server_url::{ServerUrlError, parse_server_url};
 
 /// The JSON schema of the file.
 pub const SCHEMA: &str = include_str!("../../deploy/vipd.schema.json");

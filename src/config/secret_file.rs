@@ -31,10 +31,17 @@ pub(super) fn read_line(table: &'static str, key: &'static str, path: &Path) -> 
 /// be another token at the other end.
 pub(super) fn read_token(table: &'static str, key: &'static str, path: &Path) -> Result<Secret> {
     let token = read_line(table, key, path)?;
-    let refuse =
-        |why| Err(KeyError::new(table, key, format!("{key} {} {why}", path.display())).into());
+    let refuse = |why: &str| {
+        Err(KeyError::new(table, key, format!("{key} {} {why}", path.display())).into())
+    };
     if token.is_empty() {
         return refuse("is empty");
+    }
+    if token.len() > caps::RELAY_TOKEN {
+        return refuse(&format!(
+            "is longer than {} bytes, which no header holds",
+            caps::RELAY_TOKEN
+        ));
     }
     let is_printable = token.chars().all(|c| c == ' ' || c.is_ascii_graphic());
     if !is_printable || token.trim() != token {

@@ -96,6 +96,8 @@ caps! {
     EVENT_WORKLOADS: count = 32;
     /// The connections to a relay; further ones are closed at once, and their agents go to another relay
     RELAY_CLIENTS: count = 16_384;
+    /// The token of a relay; a longer one is refused where it is configured, since no request could hold it
+    RELAY_TOKEN: bytes = 4 << 10;
     /// The snapshots that a relay sends at the same time; further agents wait
     RELAY_SNAPSHOTS: count = 200;
     /// The requests of one address to a relay in a second, or as many as it may have connections; further
