@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::Write;
+use std::net::UdpSocket;
 
 use support::{Ran, http, read_request, serve, serve_with, vipd, vipd_with, vipd_with_input};
 
@@ -90,11 +91,41 @@ fn an_answer_without_end_is_cut_off() {
     trouble(&diff(&url), &[&url, "longer than the limit"]);
 }
 
+/// Whoever answers at the address of an agent gets no more of a command's memory than Marathon does.
+#[test]
+fn an_answer_without_end_is_no_agents() {
+    let url = serve_with(|mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[");
+        let blanks = vec![b' '; 1 << 20];
+        while stream.write_all(&blanks).is_ok() {}
+    });
+    for command in ["status", "events", "names", "diff"] {
+        trouble(&vipd(&[command, "--url", &url]), &[&url, "its answer has no end"]);
+    }
+}
+
 #[test]
 fn a_password_in_a_url_is_never_printed() {
-    let ran = diff("http://vipd:hunter2@127.0.0.1:1");
-    assert_eq!(ran.code, Some(2));
-    assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+    let url = "http://vipd:hunter2@127.0.0.1:1";
+    let commands: [&[&str]; 7] = [
+        &["diff", "--marathon", url],
+        &["status", "--url", url],
+        &["status", "--url", "http://127.0.0.1:1/?token=hunter2"],
+        &["events", "--url", url],
+        &["explain", "--url", url, "/a"],
+        &["try", "--url", url, "/a"],
+        &["names", "import", "--from", url, "--marathon", "http://127.0.0.1:1"],
+    ];
+    for command in commands {
+        let ran = vipd(command);
+        assert_eq!(ran.code, Some(2), "{command:?}");
+        assert!(!ran.err.contains("hunter2"), "{command:?}: {}", ran.err);
+        assert!(ran.err.contains("which "), "{command:?}: {}", ran.err);
+    }
+    for url in ["ftp://127.0.0.1:1", "unix:/run/vipd/vipd.sock", "file:///etc/passwd"] {
+        trouble(&vipd(&["status", "--url", url]), &["is not the URL of a server"]);
+    }
 }
 
 #[test]
@@ -205,6 +236,14 @@ fn a_vip_is_tried_without_an_agent_that_fails() {
         ran.out.contains("the agent refused") && ran.out.contains("real servers aren't known"),
         "{ran:?}"
     );
+    for target in ["127.0.0.1:0", "127.0.0.1:70000", "a.b:http"] {
+        trouble(&vipd(&["try", target, "--url", &url]), &["is no port: write one from 1 to 65535"]);
+    }
+    // Nobody answers, and nobody refuses.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = format!("{}/udp", nobody.local_addr().unwrap());
+    let ran = vipd(&["try", &silent, "--url", &url]);
+    assert!(ran.out.ends_with("nothing refuses it from here\n"), "{ran:?}");
     // An app is nothing without it: what failed is told.
     trouble(&vipd(&["try", "/web", "--url", &url]), &["the agent refused"]);
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use marathon::events::sse::Decoder;
 use node::folder::{Folder, SocketFile, split_path};
 use reqwest::{Method, StatusCode, Url};
@@ -232,7 +232,7 @@ impl AgentClient {
             let request = client.get(format!("{}/v1/events?after={after}", self.base));
             let mut response = request.header("accept", "text/event-stream").send().await?;
             if !response.status().is_success() {
-                bail!("the agent refused: {}", response.text().await?);
+                bail!("the agent refused: {}", parse_problem(&read_whole(response).await?));
             }
             let mut decoder = Decoder::default();
             while let Some(bytes) = response.chunk().await? {
@@ -360,7 +360,8 @@ impl AgentClient {
                 request = request.header("content-type", "application/json").body(body);
             }
             let response = request.send().await?;
-            Ok((response.status(), response.bytes().await?.to_vec()))
+            let status = response.status();
+            Ok((status, read_whole(response).await?))
         };
         let doesnt = || format!("the agent on {} doesn't answer", self.place);
         block_on(asked).with_context(doesnt)
@@ -373,6 +374,16 @@ impl AgentClient {
         }
         builder.tls_certs_only([])
     }
+}
+
+/// Reads an answer. Whoever answers in place of an agent must not take this process's memory.
+async fn read_whole(mut response: reqwest::Response) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await? {
+        ensure!(body.len() + bytes.len() <= caps::ANSWER, "its answer has no end");
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
 }
 
 /// Returns an address at which a listener on this one is reached from its own host.

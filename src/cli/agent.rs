@@ -6,8 +6,9 @@ use marathon::client::Url;
 use node::KernelError;
 
 use super::output;
+use super::unquoted::Unquoted;
 use crate::admin::client::{AgentClient, NoAgent};
-use crate::config::{self, AgentSettings, Config};
+use crate::config::{self, AgentSettings, Config, parse_server_url};
 
 /// The agent to ask.
 #[derive(Debug, Args)]
@@ -16,7 +17,7 @@ pub(super) struct AgentAddress {
     ///
     /// Nothing else is read then. Without it, the agent of this node is asked on its socket; and by
     /// those who may not use the socket, over HTTP at the address of `[agent] listen`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = Unquoted(parse_server_url))]
     url: Option<Url>,
 }
 

@@ -29,6 +29,7 @@ mod run;
 mod signals;
 mod status;
 mod trial;
+mod unquoted;
 mod version;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! `vipd try`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::thread;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub(super) struct Try {
     #[arg(value_name = "VIP|NAME|APP")]
     what: String,
     /// Port, if it isn't part of the VIP
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
     /// Try it from this network namespace: a name of `ip netns`, the id of a process in it, or a path
     #[arg(long, value_name = "NAME|PID|PATH")]
     netns: Option<String>,
@@ -252,8 +253,10 @@ impl Known {
 
 /// Reads what is meant where no agent tells more, and returns why none does.
 fn target_without_agent(what: &str, why: String) -> Result<(Vec<Target>, Option<String>)> {
-    let target = parse_target(what).with_context(|| why.clone())?;
-    Ok((vec![target], Some(why)))
+    if what.starts_with('/') {
+        bail!("{why}, and only an agent knows apps: write ADDRESS:PORT or NAME:PORT of a VIP");
+    }
+    Ok((vec![parse_target(what)?], Some(why)))
 }
 
 /// Returns whether a VIP is meant: by its address, with or without port and protocol, by its name, or by
@@ -299,19 +302,24 @@ fn parse_target(what: &str) -> Result<Target> {
         vip: None,
         refused: Vec::new(),
     };
+    let check = |port: u16| {
+        let port = NonZeroU16::new(port).map(NonZeroU16::get);
+        port.context("0 is no port: write one from 1 to 65535")
+    };
     if let Ok(address) = place.parse::<SocketAddr>() {
-        return Ok(target(None, Some(address), address.port()));
+        return Ok(target(None, Some(address), check(address.port())?));
     }
     let parts = place.rsplit_once(':').filter(|(name, _)| !name.contains(':'));
     let (name, port) = parts.with_context(|| format!("{what} has no port: write {what}:PORT"))?;
-    let port = port.parse().with_context(|| format!("{port} is no port"))?;
-    Ok(target(Some(name.to_owned()), None, port))
+    let number = port.parse();
+    let port = number.with_context(|| format!("{port} is no port: write one from 1 to 65535"))?;
+    Ok(target(Some(name.to_owned()), None, check(port)?))
 }
 
 /// Adds a port to an address or a name.
-fn join_port(what: &str, port: u16) -> String {
+fn join_port(what: &str, port: NonZeroU16) -> String {
     match what.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) => SocketAddr::new(address, port).to_string(),
+        Ok(address) => SocketAddr::new(address, port.get()).to_string(),
         Err(_) => format!("{what}:{port}"),
     }
 }
@@ -319,6 +327,8 @@ fn join_port(what: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HTTP: NonZeroU16 = NonZeroU16::new(80).unwrap();
 
     #[test]
     fn a_vip_is_meant_by_address_name_and_app() {
@@ -353,11 +363,11 @@ mod tests {
         assert_eq!(read("3.3.0.6:53/udp"), (None, address("3.3.0.6:53"), 53, Protocol::Udp));
         assert_eq!(read("[fd01::1]:80/tcp"), (None, address("[fd01::1]:80"), 80, Protocol::Tcp));
         assert_eq!(read("a.b:80"), (Some("a.b".to_owned()), None, 80, Protocol::Tcp));
-        for wrong in ["3.3.0.6", "a.b", "a.b:http", "a.b:70000", "fd01::1"] {
+        for wrong in ["3.3.0.6", "3.3.0.6:0", "a.b", "a.b:http", "a.b:0", "a.b:70000", "fd01::1"] {
             assert!(parse_target(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(join_port("3.3.0.6", 80), "3.3.0.6:80");
-        assert_eq!(join_port("fd01::1", 80), "[fd01::1]:80");
-        assert_eq!(join_port("a.b", 80), "a.b:80");
+        assert_eq!(join_port("3.3.0.6", HTTP), "3.3.0.6:80");
+        assert_eq!(join_port("fd01::1", HTTP), "[fd01::1]:80");
+        assert_eq!(join_port("a.b", HTTP), "a.b:80");
     }
 }

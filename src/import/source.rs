@@ -13,6 +13,8 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 use vip::naming::{DEFAULT_ZONE, NameSettings, VipName};
 
+use crate::config::{ServerUrlError, parse_server_url};
+
 use super::elsewhere::{Elsewhere, There};
 use super::records::parse_records;
 
@@ -44,11 +46,17 @@ pub enum ImportSource {
 
 /// The error for a text that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "write http://ADDRESS:62080/v1/records, a file with what that answers, or dns://ADDRESS[:PORT] \
-     with an IP address"
-)]
-pub struct SourceError;
+pub enum SourceError {
+    /// It is nothing that can be asked.
+    #[error(
+        "names nothing that can be asked: write http://ADDRESS:62080/v1/records, a file with what that answers, or dns://ADDRESS[:PORT] \
+         with an IP address"
+    )]
+    NoSource,
+    /// It is a URL that isn't that of a server.
+    #[error(transparent)]
+    Url(#[from] ServerUrlError),
+}
 
 impl FromStr for ImportSource {
     type Err = SourceError;
@@ -56,7 +64,7 @@ impl FromStr for ImportSource {
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return if text.is_empty() {
-                Err(SourceError)
+                Err(SourceError::NoSource)
             } else {
                 Ok(Self::File(text.to_owned()))
             };
@@ -66,16 +74,22 @@ impl FromStr for ImportSource {
                 let at = rest.trim_end_matches('/');
                 let bare = at.strip_prefix('[').and_then(|at| at.strip_suffix(']')).unwrap_or(at);
                 let address = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
-                address.or_else(|_| at.parse()).map(Self::Dns).map_err(|_| SourceError)
+                address.or_else(|_| at.parse()).map(Self::Dns).map_err(|_| SourceError::NoSource)
             }
             "http" | "https" => {
-                let mut url: Url = text.parse().map_err(|_| SourceError)?;
+                let mut url = match parse_server_url(text) {
+                    // The URL is asked as it is, with its query.
+                    Err(ServerUrlError::HasQuery) => {
+                        text.parse().map_err(|_| SourceError::NoSource)?
+                    }
+                    parsed => parsed?,
+                };
                 if url.path() == "/" {
                     url.set_path(RECORDS);
                 }
                 Ok(Self::List(url))
             }
-            _ => Err(SourceError),
+            _ => Err(SourceError::NoSource),
         }
     }
 }
@@ -118,7 +132,7 @@ fn read_file(path: &str) -> Result<Vec<u8>> {
 fn fetch_list(url: &Url) -> Result<Vec<u8>> {
     let read = async {
         let builder = reqwest::Client::builder().redirect(Policy::none()).timeout(LIST_WITHIN);
-        let builder = builder.dns_resolver(Arc::new(HostNames));
+        let builder = builder.no_proxy().dns_resolver(Arc::new(HostNames));
         let mut answer = builder.build()?.get(url.clone()).send().await?;
         ensure!(answer.status().is_success(), "it answers with status {}", answer.status());
         let mut json = Vec::new();
@@ -187,8 +201,15 @@ mod tests {
         assert_eq!(parse("http://n1:62080"), list("http://n1:62080/v1/records"));
         assert_eq!(parse("https://n1/x?y"), list("https://n1/x?y"));
         assert_eq!(parse("records.json"), Ok(ImportSource::File("records.json".into())));
-        for text in ["", "dns://", "dns://n1", "dns://1.2.3.4:0x", "ftp://n1", "http://"] {
-            assert_eq!(parse(text), Err(SourceError), "{text}");
+        for text in ["", "dns://", "dns://n1", "dns://1.2.3.4:0x", "ftp://n1"] {
+            assert_eq!(parse(text), Err(SourceError::NoSource), "{text}");
+        }
+        for (text, error) in [
+            ("http://", ServerUrlError::Malformed),
+            ("http://u:p@n1", ServerUrlError::HasSecret),
+            ("http://u:p@n1/x?y", ServerUrlError::HasSecret),
+        ] {
+            assert_eq!(parse(text), Err(SourceError::Url(error)), "{text}");
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct TrialReport {
     from: String,
     /// Nothing fails.
     ok: bool,
+    /// Nothing fails, and yet nothing was seen to work: no datagram was answered.
+    #[serde(skip)]
+    is_unproven: bool,
     /// What was done, in order.
     steps: Vec<Step>,
     /// What fails, and where.
@@ -59,8 +62,16 @@ impl TrialReport {
         let name = trial.lookup.as_ref().map(|lookup| lookup.name.clone());
         let target: Vec<_> = name.into_iter().chain(vip).collect();
         let notes = trial.no_agent.iter().chain(&trial.notes).cloned().collect();
-        let (ok, steps) = (findings.is_empty(), trial.steps());
-        Self { target: target.join(" "), from: from.to_owned(), ok, steps, findings, notes }
+        let is_unproven = trial.at_vip.as_ref().is_none_or(|vip| vip.result == Outcome::Unproven);
+        Self {
+            target: target.join(" "),
+            from: from.to_owned(),
+            ok: findings.is_empty(),
+            is_unproven,
+            steps: trial.steps(),
+            findings,
+            notes,
+        }
     }
 
     /// Returns whether nothing fails.
@@ -94,7 +105,8 @@ impl TrialReport {
             line(0, Sign::Warn, format!("{}: {}", finding.place.word(), finding.text))
         }));
         if self.ok {
-            lines.push(line(0, Sign::Plain, "it works from here".to_owned()));
+            let text = if self.is_unproven { "nothing refuses it" } else { "it works" };
+            lines.push(line(0, Sign::Plain, format!("{text} from here")));
         }
         lines
     }

@@ -1,5 +1,7 @@
 //! `vipd names import`.
 
+use std::str::FromStr;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use vip::naming::NameFacts;
@@ -9,6 +11,7 @@ use crate::cli::args::Marathons;
 use crate::cli::end::End;
 use crate::cli::global::Global;
 use crate::cli::output::{self, Format};
+use crate::cli::unquoted::Unquoted;
 use crate::config::{Config, ConfigProblem, Secrets};
 use crate::import::{Comparison, ImportSource};
 use crate::sources::once::DefinitionSource;
@@ -33,7 +36,7 @@ use crate::sources::survey::GatheredClaims;
 pub(super) struct Import {
     /// What to compare with: the list of DNS records of a DC/OS node as a URL or a file (`-` is standard
     /// input), or `dns://ADDRESS[:PORT]`, a DNS server that is asked for each name
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_parser = Unquoted(ImportSource::from_str))]
     from: ImportSource,
     #[command(flatten)]
     marathons: Marathons,

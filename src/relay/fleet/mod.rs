@@ -163,15 +163,29 @@ const CASES: [Case; 7] = [
 ];
 
 /// `relays CASE AGENTS {OUTCOME}`: `cargo xtask bench --scale` makes the table of docs/scale.md of it.
+fn print_table(agents: u32) {
+    for (name, case) in CASES {
+        let outcome = case(agents);
+        println!("relays {name} {agents} {}", serde_json::to_string(&outcome).unwrap());
+    }
+}
+
 #[test]
 #[ignore = "takes a release build"]
-fn table_of_all() {
-    for agents in [1000, 5000, 20_000] {
-        for (name, case) in CASES {
-            let outcome = case(agents);
-            println!("relays {name} {agents} {}", serde_json::to_string(&outcome).unwrap());
-        }
-    }
+fn table_of_1_000() {
+    print_table(1000);
+}
+
+#[test]
+#[ignore = "takes a release build, and two minutes"]
+fn table_of_5_000() {
+    print_table(5000);
+}
+
+#[test]
+#[ignore = "takes a release build, and half an hour"]
+fn table_of_20_000() {
+    print_table(20_000);
 }
 
 /// What three readers cost, whatever the number of agents.

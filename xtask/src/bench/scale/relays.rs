@@ -23,7 +23,7 @@ const CASES: [(&str, &str); 7] = [
 pub(super) fn model_relays(root: &Path) -> Result<String> {
     let said = run_model(
         "running the model of 1,000 to 20,000 agents behind relays",
-        &["-p", "vipd", "--lib", "relay::fleet::table_of_all"],
+        &["-p", "vipd", "--lib", "relay::fleet::table_of_"],
         root,
     )?;
     let table = relay_table(&said);
