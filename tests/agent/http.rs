@@ -336,6 +336,8 @@ fn a_kernel_that_cannot_be_read_costs_the_counters_and_nothing_else() {
         let vips = async || site.json("/v1/vips").await;
         eventually(async || vips().await[0]["stats"].is_null()).await;
         assert_eq!(vips().await[0]["backend"].as_array().unwrap().len(), 2);
+        let note = "the kernel can't be read: ";
+        eventually(async || site.get("/readyz").await.1.contains(note)).await;
         site.end().await;
     });
 }

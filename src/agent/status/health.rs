@@ -142,6 +142,8 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
         .extend(view.sources.iter().filter_map(|(name, source)| source_trouble(name, source, now)));
     notes.extend(view.sources.iter().filter_map(|(name, source)| doubt_note(name, source)));
     notes.extend(view.describe_twins());
+    let unread = view.status.unread.iter();
+    notes.extend(unread.map(|retry| format!("the kernel can't be read: {}", retry.why)));
     notes.extend(view.status.failing.iter().map(|(address, retry)| {
         format!("{address} failed {} times in a row: {}", retry.failures, retry.why)
     }));
@@ -289,6 +291,9 @@ mod tests {
         view.status.read_at = Some(at(10));
         view.status.unread = Some(Retry { failures: 9, at: at(1001), why: "no ip_vs".into() });
         assert_eq!(alive(&view), ["the kernel has been unreadable for 16 min: no ip_vs"]);
+        let ready = Readiness::from_view(&view, now());
+        assert!(ready.is_ok());
+        assert_eq!(ready.notes, ["the kernel can't be read: no ip_vs"]);
     }
 
     #[test]

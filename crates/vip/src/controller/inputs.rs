@@ -105,7 +105,7 @@ impl Controller {
                 self.unread = None;
                 self.rest = REST.max(now.saturating_sub(self.asked_at).saturating_mul(BREAK));
                 self.drains.note_connections(&observed, now);
-                self.read_at = now;
+                (self.read_at, self.last_reading) = (now, Some(now));
                 let before = self.model.replace(observed.into());
                 self.age_ways(before.as_deref());
                 match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {

@@ -198,7 +198,10 @@ pub struct Controller {
     /// Reports on labels that were not taken yet.
     news: Vec<LabelReport>,
     look_at: Duration,
+    /// The time of the last reading, also of one that failed.
     read_at: Duration,
+    /// The time of the last reading that succeeded.
+    last_reading: Option<Duration>,
     /// Minimum pause after `read_at` before an announcement causes a reading.
     rest: Duration,
     /// The time of the last input.
@@ -247,6 +250,7 @@ impl Controller {
             news: Vec::new(),
             look_at: Duration::ZERO,
             read_at: Duration::ZERO,
+            last_reading: None,
             rest: Duration::ZERO,
             clock: Duration::ZERO,
             wake_at: None,

@@ -55,7 +55,7 @@ impl Controller {
             draining: self.drains.iter().count(),
             unapplied_since: changes().map(|(_, since)| *since).min(),
             overdue_since: overdue.map(|(_, since)| *since).min(),
-            read_at: (self.counters.readings > 0).then_some(self.read_at),
+            read_at: self.last_reading,
             asked_since: self.job.is_some().then_some(self.asked_at),
             unread: self.unread.as_ref().or(self.ways.failing.as_ref()).cloned(),
             pending: self.withheld.len(),

@@ -26,7 +26,7 @@ pub struct Status {
     pub draining: usize,
     /// The number of operations that are due, but held back by the mode.
     pub pending: usize,
-    /// The time of the last reading of the kernel.
+    /// The time of the last reading of the kernel that succeeded.
     pub read_at: Option<Duration>,
     /// The time since when a request to the kernel is unanswered.
     pub asked_since: Option<Duration>,

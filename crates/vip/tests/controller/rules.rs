@@ -251,6 +251,20 @@ fn a_kernel_that_cannot_be_read_is_told_and_tried_again() {
 }
 
 #[test]
+fn readings_that_fail_do_not_count_as_the_last_one() {
+    let mut world = World::settled(&[("/web", web())]);
+    let last = world.status.read_at;
+    assert!(last.is_some());
+    world.unreadable = Some("no IPVS".into());
+    world.pass(seconds(300));
+    assert!(world.status.unread.as_ref().is_some_and(|retry| retry.failures > 1));
+    assert!(world.status.read_at <= last.map(|last| last + world.config.sync_period));
+    world.unreadable = None;
+    world.pass(seconds(60));
+    assert!(world.status.read_at > last.map(|last| last + seconds(300)));
+}
+
+#[test]
 fn somebody_elses_service_is_left_alone_and_told() {
     let mut world = World::settled(&[("/db", db())]);
     let mut settings = world.kernel.state.service(&vip(DB)).unwrap().settings.clone();
