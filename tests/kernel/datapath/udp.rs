@@ -11,7 +11,7 @@ use super::promise::Mode;
 use super::say;
 use super::serve::{PATIENCE, Protocol, ask_through};
 use super::topology::{Family, Net};
-use super::world::{FAMILIES, apply, mode, network};
+use super::world::{FAMILIES, apply, apply_with, mode, network};
 
 const FIRST: Server = Server { namespace: "n2", network: Network::Host };
 const SECOND: Server = Server { namespace: "n3", network: Network::Host };
@@ -125,23 +125,28 @@ fn a_client_that_sent_before_there_was_a_service_reaches_it_once_there_is() {
 #[test]
 fn a_client_that_first_sent_while_our_rules_were_gone_is_answered_once_they_are_back() {
     let net = network();
-    apply(&net, &served_by(FIRST));
-    if mode(&net) == Mode::Reduced {
-        return say("udp: no rule translates a source here");
+    // The node's own clients are masqueraded in any case.
+    let modes = [("off", &["n1"][..]), ("always", &["n1", "n1b", "n1r", "n3"])];
+    for (masquerade, clients) in modes {
+        let serve = || apply_with(&net, &["--masquerade", masquerade], &served_by(FIRST));
+        serve();
+        if mode(&net) == Mode::Reduced {
+            return say("udp: no rule translates a source here");
+        }
+        let all = hold(&net, mode(&net), clients);
+        // Only a translated source is answered: else the server's replies would come back by the router.
+        net.on("n2", "ip route replace blackhole 3.3.0.0/16");
+        net.on("n2", "ip -6 route replace blackhole fd03::/16");
+        net.on("n1", "nft flush ruleset");
+        // The firewall's own rules, without which the kernel would track nothing meanwhile.
+        net.on("n1", "nft add table inet reloaded");
+        net.on("n1", "nft add chain inet reloaded out { type filter hook output priority 0 ; }");
+        net.on("n1", "nft add rule inet reloaded out ct state established accept");
+        for Held { socket, client, .. } in &all {
+            let socket = socket.try_clone().unwrap();
+            net.seat(client).run(move || drop(socket.send(b"who")));
+        }
+        serve();
+        all_are_answered(&net, &all, FIRST, "that first sent while the rules were gone");
     }
-    let all = hold(&net, mode(&net), &["n1", "n1b", "n1r", "n3"]);
-    // Only a translated source is answered: else the server's replies would come back by the router.
-    net.on("n2", "ip route replace blackhole 3.3.0.0/16");
-    net.on("n2", "ip -6 route replace blackhole fd03::/16");
-    net.on("n1", "nft flush ruleset");
-    // The firewall's own rules, without which the kernel would track nothing meanwhile.
-    net.on("n1", "nft add table inet reloaded");
-    net.on("n1", "nft add chain inet reloaded out { type filter hook output priority 0 ; }");
-    net.on("n1", "nft add rule inet reloaded out ct state established accept");
-    for Held { socket, client, .. } in &all {
-        let socket = socket.try_clone().unwrap();
-        net.seat(client).run(move || drop(socket.send(b"who")));
-    }
-    apply(&net, &served_by(FIRST));
-    all_are_answered(&net, &all, FIRST, "that first sent while the rules were gone");
 }

@@ -12,7 +12,7 @@ use super::tables::{change_tables, delete_tables};
 use super::{Baseline, Conflict, Op, Plan, Scope};
 use crate::liveness::{Cause, SilentServer};
 use crate::merge_join::merge_join;
-use crate::nft::{Element, Masquerade, NftSupport, pairs_of};
+use crate::nft::{Element, Masquerade, Modes, NftSupport, pairs_of};
 use crate::ownership::{MARK, Owner, owner_of};
 use crate::{
     Desired, DesiredService, Link, LocalRoute, Member, Observed, ObservedService, Protocol, Vip,
@@ -246,12 +246,9 @@ fn change_kept(
 /// and its source would never be translated.
 fn forget_flows(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
     let vips = desired.services.keys();
-    let translates = |family: Family| {
-        let tables = observed.nft.tables();
-        let table = tables.into_iter().find(|(of, _)| *of == family).map(|(_, table)| table);
-        let rules = table.and_then(|table| table.wanted_rules(desired.modes));
-        rules.is_some_and(|rules| rules.nat == Some(Masquerade::Always))
-    };
+    let nat = |family: Family| translation_of(family, observed, desired.modes);
+    // The node's own clients are always translated.
+    let translates = |family: Family| nat(family).is_some();
     let (mut begins, mut changed) = (BTreeSet::new(), BTreeSet::new());
     for op in &plan.ops {
         match op {
@@ -278,10 +275,15 @@ fn forget_flows(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> 
             && !plan.conflicts.iter().any(|conflict| conflict.vip == **vip)
     });
     let forget = |vip: &Vip| {
-        let translated = translates(Family::from(vip.address));
+        let translated = nat(Family::from(vip.address)) == Some(Masquerade::Always);
         Op::ForgetFlows { vip: *vip, flows: StaleFlows::Older { translated } }
     };
     vips.map(forget).collect()
+}
+
+/// Returns whose source the wanted rules of a table translate; `None` if they translate nothing.
+fn translation_of(family: Family, observed: &Observed, modes: Modes) -> Option<Masquerade> {
+    observed.nft.table(family).wanted_rules(modes)?.nat
 }
 
 /// Returns the operations that make the kernel forget connections that silent hosts have not answered,

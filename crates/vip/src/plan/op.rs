@@ -165,7 +165,7 @@ pub enum StaleFlows {
     /// others are connections to somebody else.
     Older {
         /// Whether the source of every flow is to be translated: one that isn't is older than our
-        /// rules.
+        /// rules. Otherwise only that of the node's own clients, which have the address of the VIP.
         translated: bool,
     },
     /// Those that a real server has not answered. When IPVS is to send a repeated SYN to another one,
@@ -188,8 +188,7 @@ impl StaleFlows {
     #[must_use]
     pub fn may_begin_late(&self) -> bool {
         match self {
-            Self::Older { translated } => *translated,
-            Self::Translated { .. } => true,
+            Self::Older { .. } | Self::Translated { .. } => true,
             Self::Unanswered { .. } => false,
         }
     }

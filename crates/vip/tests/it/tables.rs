@@ -124,6 +124,8 @@ fn tables_that_somebody_changed_read_like_this() {
     let modes = Modes { masquerade: Masquerade::Off, guard: Guard::Off, ..Modes::default() };
     let changed = Desired { modes, ..desired.clone() };
     insta::assert_snapshot!(text(&plan(&observed, &changed), &changed), @r"
+    ~ 3.3.0.6:3306/tcp  /mysql
+        ~ flows from before it was served and guarded are forgotten
       nftables
         ~ table ip vipd  masquerade always, guard on -> masquerade off, guard off
     nftables only
@@ -144,6 +146,29 @@ fn tables_that_somebody_changed_read_like_this() {
         - table ip vipd
     1 VIP to remove; 1 real server to remove
     ");
+}
+
+/// Its own clients are masqueraded whatever is configured for those elsewhere.
+#[test]
+fn flows_are_forgotten_with_restored_rules_whoever_is_masqueraded() {
+    let claims = || vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])];
+    for masquerade in [Masquerade::Always, Masquerade::Off] {
+        let modes = Modes { masquerade, ..Modes::default() };
+        let empty = able(Observed::default());
+        let desired = Desired { modes, ..decide(claims(), &empty) };
+        let whole = plan(&empty, &desired).applied_to(&empty);
+        let forgets = |observed: &Observed| {
+            let ops = plan(observed, &desired).ops;
+            ops.iter().any(|op| matches!(op, Op::ForgetFlows { .. }))
+        };
+        assert!(!forgets(&whole));
+        let mut damaged = whole.clone();
+        damaged.nft.v4.state = TableState::Damaged;
+        assert!(forgets(&damaged), "{masquerade:?}: the rules are back");
+        let mut unguarded = whole;
+        unguarded.nft.v4.vips.clear();
+        assert!(forgets(&unguarded), "{masquerade:?}: the address is back");
+    }
 }
 
 #[test]

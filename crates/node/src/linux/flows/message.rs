@@ -92,9 +92,11 @@ impl Flow {
 
     /// Tells whether the flow is older than the rules that it needs. Connection tracking expects
     /// replies from the VIP itself, which never come, since packets that IPVS takes are answered by a
-    /// real server; or it translates the source of the client to no other, where that is `translated`.
+    /// real server; or it translates the source of the client to no other, where that is `translated`. A
+    /// client on this node has the address of the VIP, to which no real server can reply.
     fn is_older_than_rules(&self, translated: bool) -> bool {
-        self.answered_by == self.to || translated && self.answered_to == self.from
+        let is_own = self.from.ip() == self.to.ip();
+        self.answered_by == self.to || (translated || is_own) && self.answered_to == self.from
     }
 
     /// Tells whether it is a TCP connection, not only an opening packet that nobody answered.
@@ -263,6 +265,12 @@ pub(in super::super) mod tests {
         let untranslated = vips(&["3.3.0.6:53"], StaleFlows::Older { translated: false });
         let flow = Flow::parse_answer(&dumped([10, 0, 0, 7], client, 0)).unwrap();
         assert!(!flow.is_stale(&untranslated));
+        // But for the node's own clients, which have the address of the VIP.
+        let mut own = flow.clone();
+        own.from.set_ip([3, 3, 0, 6].into());
+        assert!(!own.is_stale(&untranslated), "masqueraded");
+        own.answered_to = own.from;
+        assert!(own.is_stale(&untranslated));
         // Unless the source that the real server answers is a former one.
         let former = |to| vips(&["3.3.0.6:53"], StaleFlows::Translated { to: IpAddr::from(to) });
         assert!(flow.is_stale(&former(client)));
