@@ -65,7 +65,8 @@ impl HostsInUse {
         let hosts = servers.into_iter().map(|(host, connect_to)| Watched {
             host,
             in_use: known_at.saturating_sub(*self.used_at.entry(host).or_insert(now)) < USE,
-            is_elsewhere: !cluster.tasks.contains(&host),
+            // Any other address may be that of a container on this node, also of one that drains.
+            is_elsewhere: cluster.nodes.contains(&host),
             connect_to,
         });
         let hosts: Vec<_> = hosts.collect();
@@ -220,6 +221,7 @@ mod tests {
                     ("127.0.0.1:80", false),
                     ("172.17.0.2:80", true),
                     ("9.0.0.7:80", false),
+                    ("172.17.0.9:80", false),
                 ]),
             ),
         ];
@@ -236,6 +238,8 @@ mod tests {
             ("10.0.0.4".into(), true, vec![at("10.0.0.4:80"), at("10.0.0.4:81")]),
             ("10.0.0.6".into(), true, vec![]),
             ("10.0.0.9".into(), true, vec![]),
+            // A container on this node that drains: nothing tells any more that it is local.
+            ("172.17.0.9".into(), false, vec![at("172.17.0.9:80")]),
         ];
         assert_eq!(watched, expected);
         let witnesses: Vec<_> = list.witnesses.iter().map(IpAddr::to_string).collect();
