@@ -1,6 +1,7 @@
 //! Which hosts to watch: those that this node sends connections to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -76,11 +77,10 @@ impl HostsInUse {
 }
 
 /// Chooses hosts whose answers prove that this node is connected: gateways, the servers of the
-/// cluster, and nodes on the whole ring of addresses that begins at this one, so that each is asked by a few
-/// only and they don't share a rack. Hosts that are probed anyway are none.
+/// cluster, and nodes on the whole ring of addresses that begins at a place of this node's own, so that each
+/// is asked by a few only and they don't share a rack. Hosts that are probed anyway are none.
 fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts, hosts: &[Watched]) -> Vec<IpAddr> {
-    let own = node.own.iter().find(|address| may_be_reached(**address)).copied();
-    let own = own.unwrap_or(IpAddr::from([0; 4]));
+    let own = place_on_ring(node, cluster);
     let probed: BTreeSet<_> =
         hosts.iter().filter(|host| host.in_use).map(|host| host.host).collect();
     let ring = cluster.nodes.range(own..).chain(cluster.nodes.range(..own));
@@ -98,6 +98,19 @@ fn choose_witnesses(node: &NodeFacts, cluster: &ClusterFacts, hosts: &[Watched])
         }
     }
     chosen
+}
+
+/// Returns where the ring begins: at the node's own place there, else at one by its addresses. A bridge
+/// may have the same address on every node.
+fn place_on_ring(node: &NodeFacts, cluster: &ClusterFacts) -> IpAddr {
+    let nodes = &cluster.nodes;
+    let own = node.own.iter().find(|own| nodes.contains(*own)).copied();
+    let by_hash = || {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&node.own);
+        let place = hash.checked_rem(nodes.len() as u64)?;
+        nodes.iter().nth(usize::try_from(place).ok()?).copied()
+    };
+    own.or_else(by_hash).unwrap_or(IpAddr::from([0; 4]))
 }
 
 /// Returns the hosts whose real servers are out of use in the kernel as those of a silent host are: all of
@@ -322,6 +335,24 @@ mod tests {
         let list = HostsInUse::default().make_list(services, &node, &cluster, Duration::ZERO);
         assert_eq!(list.witnesses.len(), caps::WITNESSES);
         assert!(list.hosts.iter().all(|host| !list.witnesses.contains(&host.host)));
+    }
+
+    #[test]
+    fn nodes_ask_different_witnesses_though_their_bridges_have_one_address() {
+        let nodes: Vec<_> = (1..=40).map(|last| IpAddr::from([192, 168, 0, last])).collect();
+        let witnesses = |own: [u8; 4]| {
+            let own = [IpAddr::from(own), [172, 17, 0, 1].into()].into();
+            let node = NodeFacts { own, ..NodeFacts::default() };
+            let nodes = nodes.iter().copied().collect();
+            let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
+            let list = HostsInUse::default().make_list([].into_iter(), &node, &cluster, USE);
+            assert_eq!(list.witnesses.len(), caps::WITNESSES);
+            list.witnesses
+        };
+        assert_ne!(witnesses([192, 168, 0, 3]), witnesses([192, 168, 0, 4]));
+        // Some run no task.
+        let idle: BTreeSet<_> = (1..=9).map(|last| witnesses([192, 168, 1, last])).collect();
+        assert!(idle.len() > 1, "{idle:?}");
     }
 
     #[test]
