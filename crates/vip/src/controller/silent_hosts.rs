@@ -189,8 +189,13 @@ impl SilentHosts {
     ) {
         let selection = &mut service.selection;
         let members = selection.members.iter().filter(|(_, member)| concerns(member));
-        let cause_against = |server: &SocketAddr| Some((*server, self.cause_against(vip, server)?));
-        let silent: Vec<_> = members.filter_map(|(server, _)| cause_against(server)).collect();
+        let cause_against = |(server, member): (&SocketAddr, &Member)| {
+            let cause = self.cause_against(vip, server)?;
+            // Nobody asks a container on this node whether it is there.
+            let is_no_host = member.local.is_some() && matches!(cause, Cause::Host(_));
+            (!is_no_host).then_some((*server, cause))
+        };
+        let silent: Vec<_> = members.filter_map(cause_against).collect();
         if silent.is_empty() {
             return;
         }

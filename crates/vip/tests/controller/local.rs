@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use node::Kernel;
 use vip::controller::{AppClaims, Input, ReadFailure};
+use vip::liveness::{Evidence, HostVerdict, Silence};
 use vip::{Condition, NodeFacts, Protocol};
 
 use crate::world::{Job, World, app, seconds};
@@ -109,4 +110,26 @@ fn a_server_whose_proxy_is_gone_is_reached_otherwise_and_keeps_its_verdict() {
     world.pass(seconds(40));
     assert_eq!(world.weight(WEB, CONTAINER), Some(1));
     assert!(world.weight(WEB, HOST).is_none_or(|weight| weight == 0));
+}
+
+/// Nobody probes it: an agent that starts again finds its weight 0, and could wait for nothing.
+#[test]
+fn a_verdict_about_a_host_says_nothing_about_a_container_on_this_node() {
+    let mut world = world(&[]);
+    let mut claims = web(Condition::Healthy);
+    let other = app("/web", &[WEB], &[("b", "10.0.0.2:31002", Condition::Healthy)]);
+    claims.claims[0].candidates.extend(other.claims[0].candidates.clone());
+    world.app("/web", Some(claims.clone()));
+    let both = [(CONTAINER, Some(1)), ("10.0.0.2:31002", Some(1))];
+    let weights = |world: &World| both.map(|(server, _)| (server, world.weight(WEB, server)));
+    assert_eq!(weights(&world), both);
+    for silence in [Silence::Suspected, Silence::Dead] {
+        let host = "172.17.0.2".parse().unwrap();
+        let evidence =
+            Evidence { silent_for: seconds(1), echoes: 3, connects: 1, others_answering: 1 };
+        let verdict = HostVerdict { host, silence: Some(silence), evidence };
+        world.hear(Input::Verdicts(vec![verdict]));
+        world.app("/web", Some(claims.clone()));
+        assert_eq!(weights(&world), both, "{silence:?}");
+    }
 }
