@@ -116,7 +116,8 @@ impl Controller {
             let until = now.saturating_add(self.config.linger);
             self.lingering.hide_lingering(&mut observed, addresses, &desired, now, until);
         }
-        let plan = Plan::new(&observed, &desired, scope, &self.config.node);
+        let mut plan = Plan::new(&observed, &desired, scope, &self.config.node);
+        plan.forget_flows_beside(addresses, model, desired.modes);
         self.note_served(addresses, &observed, &desired);
         self.remember_decision(addresses, desired, &plan);
         let (services, conflicts) = (self.decided.all_services(), &self.conflicts);

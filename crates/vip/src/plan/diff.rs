@@ -5,18 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
-use super::op::{StaleFlows, timeout_changes};
+use super::flows::{forget_all_unanswered, forget_flows, forget_former_sources, forget_unanswered};
+use super::op::timeout_changes;
 use super::rules::{change_rules, delete_rules};
 use super::shuffle::shuffle_servers;
 use super::tables::{change_tables, delete_tables};
 use super::{Baseline, Conflict, Op, Plan, Scope};
-use crate::liveness::{Cause, SilentServer};
+use crate::liveness::SilentServer;
 use crate::merge_join::merge_join;
-use crate::nft::{Element, Masquerade, Modes, NftSupport, pairs_of};
+use crate::nft::NftSupport;
 use crate::ownership::{MARK, Owner, owner_of};
-use crate::{
-    Desired, DesiredService, Link, LocalRoute, Member, Observed, ObservedService, Protocol, Vip,
-};
+use crate::{Desired, DesiredService, Link, LocalRoute, Member, Observed, ObservedService, Vip};
 
 impl Plan {
     /// Builds the plan from `observed` to `desired`. `node` is this node's name: it shuffles the
@@ -238,97 +237,6 @@ fn change_kept(
         }
     }
     serves
-}
-
-/// Returns the operations that make the kernel forget flows to VIPs that begin to be served or to be
-/// guarded. A client that keeps its port may have sent before, and connection tracking would keep its
-/// flow away from IPVS; or it may have sent while our rules were gone, as after `nft flush ruleset`,
-/// and its source would never be translated.
-fn forget_flows(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
-    let vips = desired.services.keys();
-    let nat = |family: Family| translation_of(family, observed, desired.modes);
-    // The node's own clients are always translated.
-    let translates = |family: Family| nat(family).is_some();
-    let (mut begins, mut changed) = (BTreeSet::new(), BTreeSet::new());
-    for op in &plan.ops {
-        match op {
-            Op::AddService { vip, .. } => {
-                begins.insert(*vip);
-            }
-            Op::Bind { address, .. } => {
-                changed.insert(*address);
-            }
-            Op::AddElement { element: Element::Guarded(address) }
-                if translates(Family::from(*address)) =>
-            {
-                changed.insert(*address);
-            }
-            Op::SetTable { family, .. } if translates(*family) => {
-                let addresses = vips.clone().map(|vip| vip.address);
-                changed.extend(addresses.filter(|address| Family::from(*address) == *family));
-            }
-            _ => {}
-        }
-    }
-    let vips = vips.filter(|vip| {
-        (begins.contains(*vip) || changed.contains(&vip.address))
-            && !plan.conflicts.iter().any(|conflict| conflict.vip == **vip)
-    });
-    let forget = |vip: &Vip| {
-        let translated = nat(Family::from(vip.address)) == Some(Masquerade::Always);
-        Op::ForgetFlows { vip: *vip, flows: StaleFlows::Older { translated } }
-    };
-    vips.map(forget).collect()
-}
-
-/// Returns whose source the wanted rules of a table translate; `None` if they translate nothing.
-fn translation_of(family: Family, observed: &Observed, modes: Modes) -> Option<Masquerade> {
-    observed.nft.table(family).wanted_rules(modes)?.nat
-}
-
-/// Returns the operations that make the kernel forget connections that silent hosts have not answered,
-/// once their real servers are out of use.
-fn forget_all_unanswered(plan: &Plan, desired: &Desired) -> Vec<Op> {
-    let forget = |op: &Op| match op {
-        Op::SetServer { vip, server, settings, .. } if settings.weight == 0 => {
-            let service = desired.services.get(vip)?;
-            forget_unanswered(*vip, *server, service.selection.members.get(server)?)
-        }
-        _ => None,
-    };
-    plan.ops.iter().filter_map(forget).collect()
-}
-
-/// Returns the operation that makes the kernel forget connections that a real server on a silent host has
-/// not answered. Whatever tracks connections here counts: our rules, or those of others.
-fn forget_unanswered(vip: Vip, server: SocketAddr, member: &Member) -> Option<Op> {
-    let is_silent = matches!(member.silent, Some(SilentServer::OutOfUse(Cause::Host(_))));
-    let flows = StaleFlows::Unanswered { by: server };
-    is_silent.then_some(Op::ForgetFlows { vip, flows })
-}
-
-/// Returns the operations that make the kernel forget flows whose source is no longer translated to.
-/// They would last as long as their clients send, without a reply once this node has lost that
-/// address: the kernel forgets those that it masqueraded, but no others. A TCP connection stays while
-/// the node has the address.
-fn forget_former_sources(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
-    let mut former = BTreeSet::new();
-    for op in &plan.ops {
-        if let Op::DeleteElement { element: Element::Source(translation) } = op {
-            let mut others = desired.translated.range(pairs_of(translation.address));
-            if !others.any(|(_, source)| *source == translation.source) {
-                former.insert((translation.address, translation.source));
-            }
-        }
-    }
-    let forget = |(address, source): (IpAddr, IpAddr)| {
-        let vips = desired.services.range(Vip::all_on(address)).map(|(vip, _)| *vip);
-        let is_lost = !observed.node.own.contains(&source);
-        let vips = vips.filter(move |vip| is_lost || vip.protocol == Protocol::Udp);
-        let flows = StaleFlows::Translated { to: source };
-        vips.map(move |vip| Op::ForgetFlows { vip, flows })
-    };
-    former.into_iter().flat_map(forget).collect()
 }
 
 /// Returns the operation that sets the connection timeouts. They apply to the whole IPVS table, so

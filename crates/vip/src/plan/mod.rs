@@ -2,6 +2,7 @@
 
 mod baseline;
 mod diff;
+mod flows;
 mod ipvsadm;
 mod losses;
 mod model;

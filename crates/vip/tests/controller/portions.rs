@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use vip::AppId;
 use vip::Condition::Healthy;
 use vip::controller::{AppClaims, Config, Input};
+use vip::nft::{NftSupport, TableState};
 use vip::plan::OpKind;
+use vip::{AppId, Op};
 
 use crate::world::{Job, World, app, vip};
 
@@ -96,6 +97,34 @@ fn those_that_wait_for_longest_come_first() {
         world.plans.iter().position(|plan| plan.changed_addresses().any(|each| each == address))
     };
     assert_eq!((of(&at(0)), of(&at(299)), of("3.2.0.1:80")), (Some(0), Some(1), Some(1)));
+}
+
+/// `nft flush table` takes the rules and leaves the sets: nothing but the rules is to be restored.
+#[test]
+fn flows_of_all_vips_are_forgotten_with_restored_rules() {
+    let mut world = World::new();
+    world.state().nft.v4.support = NftSupport::Nat;
+    world.say(Input::Tick);
+    world.truth.insert("m".into(), apps(300));
+    world.say_all("m");
+    world.work();
+    let is_whole = |world: &World| {
+        matches!(world.kernel.state.nft.v4.state, TableState::Whole(_))
+            && world.kernel.state.nft.v4.vips.len() == 300
+    };
+    assert!(is_whole(&world));
+    world.plans.clear();
+    world.state().nft.v4.state = TableState::Damaged;
+    world.pass(Config::default().sync_period);
+    assert!(is_whole(&world));
+    let ops = world.plans.iter().flat_map(|plan| &plan.ops);
+    let forgotten = ops.filter_map(|op| match op {
+        Op::ForgetFlows { vip, .. } => Some(vip),
+        _ => None,
+    });
+    let forgotten: Vec<_> = forgotten.collect();
+    assert_eq!(forgotten.len(), 300, "each once");
+    assert_eq!(forgotten.into_iter().collect::<BTreeSet<_>>().len(), 300);
 }
 
 #[test]

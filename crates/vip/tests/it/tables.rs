@@ -2,7 +2,7 @@
 
 use vip::nft::{Element, Guard, LostSyns, Masquerade, Modes, NftSupport, Rules, TableState};
 use vip::plan::{OpError, OpResult};
-use vip::{Condition, Desired, Observed, Op, Plan};
+use vip::{Condition, Desired, Observed, Op, Plan, Scope};
 
 use crate::build::{claim, decide, healthy, mysql, plan, task, text, vip};
 
@@ -169,6 +169,19 @@ fn flows_are_forgotten_with_restored_rules_whoever_is_masqueraded() {
         unguarded.nft.v4.vips.clear();
         assert!(forgets(&unguarded), "{masquerade:?}: the address is back");
     }
+}
+
+#[test]
+fn a_service_that_stays_without_a_claim_is_served_by_restored_rules_too() {
+    let mut observed = guarded(vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])]);
+    observed.nft.v4.state = TableState::Damaged;
+    let unclaimed = decide(vec![], &observed);
+    let forgets = |scope| {
+        let ops = Plan::new(&observed, &unclaimed, scope, "node1").ops;
+        ops.iter().any(|op| matches!(op, Op::ForgetFlows { .. }))
+    };
+    assert!(forgets(Scope::Partial));
+    assert!(!forgets(Scope::Complete), "it is deleted");
 }
 
 #[test]
