@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::KernelError;
+use crate::{KernelError, error_chain};
 
 /// Bytes that are read of a file; no resolv.conf is longer.
 const MAX_LEN: u64 = 64 * 1024;
@@ -14,14 +14,39 @@ const MAX_LEN: u64 = 64 * 1024;
 /// The real resolvers where `/etc/resolv.conf` has only the stub of systemd-resolved.
 const BEHIND_THE_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Reads the resolvers of this node. A missing file counts as empty.
-pub(crate) fn read_resolvers() -> Result<BTreeSet<IpAddr>, KernelError> {
-    let mut resolvers = BTreeSet::new();
-    for path in ["/etc/resolv.conf", BEHIND_THE_STUB] {
-        let text = read_resolv_conf(Path::new(path))?;
-        resolvers.extend(parse_nameservers(&text).filter(is_no_stub));
+/// The resolvers of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Resolvers {
+    /// Their addresses.
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Sentences on files that can't be read.
+    pub(crate) unread: BTreeSet<String>,
+}
+
+impl Resolvers {
+    /// Reads them. A missing file counts as empty. While one can't be read, those `known` from before
+    /// count on: VIPs are more important than the addresses that new ones may not have.
+    pub(crate) fn read(known: Option<&BTreeSet<IpAddr>>) -> Self {
+        Self::read_files(["/etc/resolv.conf", BEHIND_THE_STUB].map(Path::new), known)
     }
-    Ok(resolvers)
+
+    fn read_files(paths: [&Path; 2], known: Option<&BTreeSet<IpAddr>>) -> Self {
+        let mut resolvers = Self::default();
+        for path in paths {
+            match read_resolv_conf(path) {
+                Ok(text) => {
+                    resolvers.addresses.extend(parse_nameservers(&text).filter(is_no_stub));
+                }
+                Err(error) => {
+                    let why =
+                        format!("the node's resolvers can't be read: {}", error_chain(&error));
+                    resolvers.unread.insert(why);
+                    resolvers.addresses.extend(known.into_iter().flatten());
+                }
+            }
+        }
+        resolvers
+    }
 }
 
 /// Lists the name servers of `/etc/resolv.conf`, in their order, with the stubs on this node.
@@ -85,5 +110,23 @@ mod tests {
         assert_eq!(read_resolv_conf(&folder.path().join("nothing")).unwrap(), "");
         let error = read_resolv_conf(folder.path()).unwrap_err();
         assert!(matches!(error, KernelError::File { path, .. } if path == folder.path()));
+    }
+
+    /// Docker makes a directory in the place of a file that it is to mount and that isn't there.
+    #[test]
+    fn what_is_known_counts_on_while_a_file_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resolv.conf");
+        std::fs::write(&file, "nameserver 10.0.0.53\n").unwrap();
+        let known = BTreeSet::from([IpAddr::from([10, 0, 0, 54])]);
+        let read = |path: &Path| Resolvers::read_files([path, &file], Some(&known));
+        let found = read(folder.path());
+        let both = [[10, 0, 0, 53], [10, 0, 0, 54]].map(IpAddr::from);
+        assert_eq!(found.addresses, both.into());
+        let why = found.unread.first().unwrap();
+        assert!(why.starts_with("the node's resolvers can't be read: "), "{why}");
+        assert!(why.contains(&*folder.path().to_string_lossy()), "{why}");
+        let found = read(&folder.path().join("nothing"));
+        assert_eq!((found.addresses.len(), found.unread.len()), (1, 0));
     }
 }

@@ -32,6 +32,8 @@ pub struct NodeFacts {
     pub mtus: BTreeMap<String, u32>,
     /// Sockets that listen on this node; `None` if unknown.
     pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
+    /// Sentences on what of this couldn't be read.
+    pub unread: BTreeSet<String>,
 }
 
 /// Facts about the cluster: addresses that a VIP must not collide with.

@@ -1,5 +1,6 @@
 //! From the kernel to the controller, and from the controller to the kernel.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use node::{KernelError, error_chain};
@@ -22,6 +23,7 @@ impl AgentCore {
         let observed = reading.map(|reading| {
             self.sysctls = reading.sysctls;
             self.note_data_path(&reading.observed.nft);
+            self.note_unread(&reading.observed.node.unread);
             self.note_firewall(&reading.observed);
             reading.observed
         });
@@ -47,6 +49,14 @@ impl AgentCore {
             true => tracing::warn!("data path: {}", data_path.text),
         }
         self.data_path = Some(data_path);
+    }
+
+    /// Logs what of the node couldn't be read, once.
+    fn note_unread(&mut self, unread: &BTreeSet<String>) {
+        for why in unread.difference(&self.unread_facts) {
+            tracing::warn!("{why}");
+        }
+        self.unread_facts.clone_from(unread);
     }
 
     /// Checks what the node's own firewall does to VIPs. Logs new problems, unless vipd's rules solve

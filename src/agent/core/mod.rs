@@ -55,6 +55,8 @@ pub struct AgentCore {
     sysctls: Vec<WrongSysctl>,
     /// The prefixes that VIPs must lie in.
     allow: Vec<IpNet>,
+    /// What of the node couldn't be read.
+    unread_facts: BTreeSet<String>,
     /// Problems of the node's firewall for VIPs.
     firewall: Vec<String>,
     /// The firewall and the prefixes that were checked for problems last.
@@ -112,6 +114,7 @@ impl AgentCore {
             controller_wake: now.since_start,
             sysctls: Vec::new(),
             allow,
+            unread_facts: BTreeSet::new(),
             firewall: Vec::new(),
             checked_firewall: None,
             lets_in,

@@ -82,6 +82,7 @@ impl AgentCore {
             unresolved: unresolved.map(|(name, why)| (name.clone(), why.clone())).collect(),
             gaps: gaps.cloned().collect(),
             sysctls: self.sysctls.clone(),
+            unread_facts: self.unread_facts.clone(),
             firewall: self.firewall.clone(),
             data_path: self.data_path.clone(),
             resolver: self.resolver.clone(),

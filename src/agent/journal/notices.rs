@@ -265,6 +265,7 @@ mod tests {
             unresolved: BTreeMap::new(),
             gaps: Vec::new(),
             sysctls: Vec::new(),
+            unread_facts: [].into(),
             firewall: Vec::new(),
             data_path: None,
             resolver: None,

@@ -156,6 +156,7 @@ fn collect_notes(view: &View, now: Timestamp) -> Vec<String> {
     notes.extend(view.gaps.iter().map(|gap| format!("{gap}; meanwhile no VIP is removed")));
     let sysctls = view.sysctls.iter().filter(|wrong| !wrong.is_vital);
     notes.extend(sysctls.map(|wrong| wrong.what.clone()));
+    notes.extend(view.unread_facts.iter().cloned());
     notes.extend(view.firewall.iter().cloned());
     notes.extend(view.describe_resolver());
     notes.extend(view.probing.describe());
@@ -233,6 +234,7 @@ mod tests {
             unresolved: [].into(),
             gaps: Vec::new(),
             sysctls: Vec::new(),
+            unread_facts: [].into(),
             firewall: Vec::new(),
             data_path: None,
             resolver: None,
@@ -348,6 +350,16 @@ mod tests {
         assert!(ready.is_ok());
         let note = "names don't resolve through systemd-resolved: systemd-resolved doesn't run";
         assert_eq!(ready.notes, [note]);
+    }
+
+    #[test]
+    fn what_of_the_node_cannot_be_read_is_noted_and_the_node_stays_ready() {
+        let mut view = view();
+        let why = "the node's resolvers can't be read: no".to_owned();
+        view.unread_facts.insert(why.clone());
+        let ready = Readiness::from_view(&view, now());
+        assert!(ready.is_ok());
+        assert_eq!(ready.notes, [why]);
     }
 
     #[test]

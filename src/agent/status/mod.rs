@@ -47,6 +47,8 @@ pub struct View {
     pub gaps: Vec<String>,
     /// The sysctls that have a wrong value.
     pub sysctls: Vec<WrongSysctl>,
+    /// Sentences on what of the node couldn't be read.
+    pub unread_facts: BTreeSet<String>,
     /// A sentence on each rule of the node's own firewall that blocks VIPs.
     pub firewall: Vec<String>,
     /// The mode of the nftables rules. `None` until the kernel is read.

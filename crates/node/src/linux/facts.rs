@@ -11,6 +11,7 @@ use super::address::Address;
 use super::link::Interface;
 use super::route::{LOCAL, MAIN, Route};
 use super::source_address::names_source;
+use crate::resolvers::Resolvers;
 
 /// Returns the addresses of our interface, each with its local route.
 ///
@@ -64,7 +65,7 @@ pub(super) fn node_facts(
     interfaces: &BTreeMap<u32, Interface>,
     addresses: &[Address],
     routes: &[Route],
-    resolvers: BTreeSet<IpAddr>,
+    resolvers: Resolvers,
 ) -> NodeFacts {
     let names_sources = routes.iter().any(|route| names_source(route, addresses));
     let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
@@ -113,7 +114,7 @@ pub(super) fn node_facts(
     NodeFacts {
         own,
         routes,
-        resolvers,
+        resolvers: resolvers.addresses,
         connected,
         gateways,
         uplinks,
@@ -121,6 +122,7 @@ pub(super) fn node_facts(
         names_sources,
         mtus,
         listening: None,
+        unread: resolvers.unread,
     }
 }
 
@@ -277,7 +279,7 @@ mod tests {
             of_kind(RouteType::Broadcast, route(255, "3.3.0.255/32", 7)),
             via("10.5.0.254", route(100, "0.0.0.0/0", 2)),
         ];
-        let facts = node_facts(Some(7), &interfaces, &addresses, &routes, BTreeSet::new());
+        let facts = node_facts(Some(7), &interfaces, &addresses, &routes, Resolvers::default());
         assert_eq!(
             facts.routes,
             [

@@ -14,7 +14,8 @@ use super::servers::{ReadingCounts, ServerReading};
 use super::settings::Settings;
 use super::socket::RouteSocket;
 use super::{address, facts, iptables_legacy, link, route};
-use crate::{KernelError, listening, resolvers};
+use crate::resolvers::Resolvers;
+use crate::{KernelError, error_chain, listening};
 
 /// The sockets that listen on the node, as read once.
 pub(super) type Listening = Arc<BTreeSet<(Protocol, SocketAddr)>>;
@@ -32,7 +33,7 @@ pub(super) fn observe_node(
     let interfaces = link::list_interfaces(socket)?;
     let addresses = address::list_addresses(socket)?;
     let routes = route::list_routes(socket)?;
-    let resolvers = resolvers::read_resolvers()?;
+    let resolvers = Resolvers::read(known.map(|known| &known.node.resolvers));
     let mut observed = Observed {
         services: BTreeMap::new(),
         link: match link {
@@ -51,9 +52,15 @@ pub(super) fn observe_node(
         node: facts::node_facts(ours, &interfaces, &addresses, &routes, resolvers),
     };
     learnt.add_learnt(socket, &mut observed.addresses)?;
-    let sockets = listening::read_listening(listening.as_deref())?;
-    observed.node.listening = Some(Arc::clone(&sockets));
-    *listening = Some(sockets);
+    match listening::read_listening(listening.as_deref()) {
+        Ok(sockets) => *listening = Some(sockets),
+        // Those of the last reading count on.
+        Err(error) => {
+            let why = format!("the listening sockets can't be read: {}", error_chain(&error));
+            observed.node.unread.insert(why);
+        }
+    }
+    observed.node.listening.clone_from(listening);
     let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
