@@ -18,7 +18,7 @@ fn one_app(vips: &[&str]) -> Value {
 
 /// Routes that lead to no network of their own: parts of a default route as VPN clients add them,
 /// and the cures of a routing loop.
-const NO_NETWORKS: [&str; 8] = [
+const NO_NETWORKS: [&str; 9] = [
     "0.0.0.0/1 via 10.9.0.254",
     "128.0.0.0/1 via 10.9.0.254",
     "0.0.0.0/2 dev eth9",
@@ -27,6 +27,8 @@ const NO_NETWORKS: [&str; 8] = [
     "prohibit 3.3.0.0/24",
     "blackhole 3.3.0.7/32",
     "throw 3.3.0.0/25",
+    // BIRD announces the VIPs.
+    "blackhole 3.3.0.0/22 proto 12",
 ];
 
 fn ip_route(verb: &str, route: &str) {

@@ -69,7 +69,7 @@ pub(super) fn node_facts(
 ) -> NodeFacts {
     let names_sources = routes.iter().any(|route| names_source(route, addresses));
     let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
-    let own = elsewhere.map(|address| address.address).collect();
+    let own: BTreeSet<_> = elsewhere.map(|address| address.address).collect();
     let on_link = routes.iter().filter(|route| {
         route.table == MAIN
             && route.kind == RouteType::Unicast
@@ -77,7 +77,7 @@ pub(super) fn node_facts(
             && route.interface.is_some_and(|index| Some(index) != ours)
             && !is_as_wide_as_default(&route.destination)
     });
-    let connected = on_link.map(|route| route.destination).collect();
+    let connected = on_link.clone().map(|route| route.destination).collect();
     let gateways = routes.iter().flat_map(|route| &route.gateways).copied().collect();
     let defaults = routes
         .iter()
@@ -91,19 +91,26 @@ pub(super) fn node_facts(
     let over = unicast.filter_map(|route| interfaces.get(&route.interface?));
     let mtus = over.map(|interface| (interface.name.clone(), interface.mtu)).collect();
     let groups = routes.iter().filter(is_group).map(|route| route.destination.network()).collect();
+    // Calico has a route to each container in its block, and an address of a tunnel in one of them. BIRD
+    // discards what is of a network that it announces, which may be that of the VIPs.
+    let is_used = |block: &IpNet| {
+        let leads_inside = |route: &Route| block.contains(&route.destination);
+        own.iter().any(|own| block.contains(own)) || on_link.clone().any(leads_inside)
+    };
+    let is_block = |route: &Route| is_block_of_overlay(route) && is_used(&route.destination);
     let routes = routes
         .iter()
         // A route that discards packets (blackhole, unreachable, prohibit) leads to no network: it
         // is the usual cure of a routing loop. But an overlay marks its own blocks so.
         .filter(|route| {
             route.table == MAIN
-                && (route.kind == RouteType::Unicast || is_block_of_overlay(route))
+                && (route.kind == RouteType::Unicast || is_block(route))
                 && !is_as_wide_as_default(&route.destination)
                 && !is_link_local_v6(route.destination.network())
                 && !route.destination.network().is_multicast()
         })
         .filter_map(|route| {
-            if is_block_of_overlay(route) {
+            if is_block(route) {
                 return Some((route.destination, "an overlay's own block".to_owned()));
             }
             let interface = route.interface.filter(|index| Some(*index) != ours)?;
@@ -126,10 +133,9 @@ pub(super) fn node_facts(
     }
 }
 
-/// Tells whether a route marks a block of addresses that Calico gives to containers of this node: made
+/// Tells whether a route may mark a block of addresses that Calico gives to containers of this node: made
 /// by BIRD (`RTPROT_BIRD` of `linux/rtnetlink.h`), or by Felix under the number that it uses. Calico
-/// makes blocks of these lengths only (`blockSize` of its `IPPool`); BIRD also discards what is of a
-/// wider network that it announces, which may be that of the VIPs.
+/// makes blocks of these lengths only (`blockSize` of its `IPPool`).
 fn is_block_of_overlay(route: &Route) -> bool {
     const FELIX: u8 = 80;
     let lengths = match route.destination {
@@ -227,7 +233,12 @@ mod tests {
         let mut eth0 = Interface::default();
         eth0.name.push_str("eth0");
         let interfaces = [(2, eth0)].into();
-        let addresses = [address(1, "127.0.0.1"), address(2, "10.0.0.1"), address(7, "3.3.0.1")];
+        let addresses = [
+            address(1, "127.0.0.1"),
+            address(2, "10.0.0.1"),
+            address(7, "3.3.0.1"),
+            address(9, "10.9.2.1"),
+        ];
         let mut blackhole = route(254, "10.9.0.0/16", 2);
         blackhole.kind = RouteType::BlackHole;
         let of_kind = |kind, mut route: Route| {
@@ -266,10 +277,17 @@ mod tests {
                 destination: block("10.9.2.0/26"),
                 ..calico.clone()
             },
+            // A container of the one, and a tunnel of the other.
+            route(254, "10.9.1.5/32", 9),
             // What BIRD announces.
             Route {
                 protocol: RouteProtocol::Bird,
                 destination: block("3.0.0.0/8"),
+                ..calico.clone()
+            },
+            Route {
+                protocol: RouteProtocol::Bird,
+                destination: block("3.3.0.0/24"),
                 ..calico.clone()
             },
             Route { protocol: RouteProtocol::Bird, destination: block("fd03::/64"), ..calico },
@@ -285,6 +303,7 @@ mod tests {
             [
                 ("10.0.0.0/24".parse().unwrap(), "eth0".to_owned()),
                 (block("10.9.1.0/26"), "an overlay's own block".to_owned()),
+                (block("10.9.1.5/32"), "interface 9".to_owned()),
                 (block("10.9.2.0/26"), "an overlay's own block".to_owned()),
                 ("172.17.0.0/16".parse().unwrap(), "interface 9".to_owned()),
                 ("fd00::/8".parse().unwrap(), "interface 9".to_owned()),
@@ -294,7 +313,7 @@ mod tests {
         let addresses_of = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
         assert_eq!(facts.gateways, addresses_of(["10.8.0.1", "10.5.0.254"]));
         assert_eq!(facts.groups, addresses_of(["10.0.0.255", "2001:db8::"]));
-        assert_eq!(facts.own.len(), 2);
+        assert_eq!(facts.own.len(), 3);
         assert!(!facts.own.contains(&addresses[2].address));
     }
 }
