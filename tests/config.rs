@@ -148,6 +148,26 @@ fn nothing_is_changed_where_another_interface_may_be_meant() {
     assert!(!ran.err.contains("another interface"), "{}", ran.err);
 }
 
+/// As far as they come without IPVS, which is the kernel's error.
+#[test]
+fn a_held_node_is_changed_by_no_command_without_force() {
+    let file = File::new("");
+    let hold = json!({ "reason": "looking", "since": "2026-11-23T04:00:00Z" });
+    std::fs::write(file.at("hold"), hold.to_string()).unwrap();
+    let held = "the node is held since 2026-11-23T04:00:00Z";
+    for command in ["cleanup", "adopt 3.3.0.6:80", "apply --from /dev/null"] {
+        let refused = file.run(command);
+        assert_eq!(refused.code, Some(2), "{command}: {refused:?}");
+        assert!(refused.err.contains(held) && refused.err.contains("--force"), "{}", refused.err);
+        let forced = file.run(&format!("{command} --force"));
+        assert!(!forced.err.contains(held), "{command}: {}", forced.err);
+    }
+    for command in ["cleanup --dry-run", "adopt --all --dry-run"] {
+        let looked = file.run(command);
+        assert!(!looked.err.contains(held), "{command}: {}", looked.err);
+    }
+}
+
 #[test]
 fn a_value_that_nothing_could_use_is_refused_before_anything_starts() {
     for (args, said) in [

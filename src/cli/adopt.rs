@@ -13,7 +13,7 @@ use super::global::Global;
 /// Take over virtual services that vipd did not create
 ///
 /// Marks them as vipd's and changes nothing else. The next `apply` makes them match the definitions,
-/// or removes those that no app claims.
+/// or removes those that no app claims. A node that `vipd hold` holds stays as it is without --force.
 ///
 /// Exit status: 0 done or nothing to do, 2 error; with --dry-run, 1 if there is something to do.
 #[derive(Debug, Args)]

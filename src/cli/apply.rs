@@ -6,11 +6,10 @@ use node::{Kernel, Lock, SysctlState};
 use vip::Plan;
 
 use super::args::{Sources, open_kernel};
+use super::change::refuse_hold;
 use super::end::{End, done_line, report_failures};
 use super::global::Global;
 use super::output::{self, Format};
-use crate::admin::HoldFiles;
-use crate::config::Config;
 use crate::report::plan::outcome_json;
 use crate::sources::survey::Beside;
 
@@ -82,17 +81,6 @@ impl Apply {
         }
         report_failures(&outcome)
     }
-}
-
-/// Refuses to change a node that is held. No agent runs: it would have the lock.
-fn refuse_hold(config: &Config) -> Result<()> {
-    if let Some(hold) = HoldFiles::new(&config.agent).read()? {
-        bail!(
-            "the node is {hold}: start the agent and run `vipd release`, or use --force if a change \
-             is intended"
-        );
-    }
-    Ok(())
 }
 
 /// Refuses a plan that removes more than half of the table. Such a plan is more likely to come from

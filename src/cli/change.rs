@@ -1,6 +1,6 @@
 //! What `adopt` and `cleanup` have in common: changes of the kernel that no definition asks for.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use node::{Kernel, LinuxKernel, Lock};
 use vip::{Desired, Line, Plan};
@@ -9,6 +9,8 @@ use super::args::open_kernel;
 use super::end::{End, done_line, report_failures};
 use super::global::Global;
 use super::output::{self, Format};
+use crate::admin::HoldFiles;
+use crate::config::Config;
 use crate::report::plan::{outcome_json, plan_json};
 
 /// Options of a command that changes the kernel by itself.
@@ -21,16 +23,23 @@ pub(super) struct Change {
     /// interface or lock than can be read
     #[arg(long)]
     ignore_config: bool,
+    /// Go on even if the node is held
+    #[arg(long)]
+    force: bool,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 impl Change {
-    /// Opens the kernel, as its only writer unless nothing is to be changed.
+    /// Opens the kernel, as its only writer unless nothing is to be changed. Refuses to change a node that
+    /// is held, unless that is intended.
     pub(super) fn open(&self, global: &Global) -> Result<(LinuxKernel, Option<Lock>)> {
         let config = global.resolve_writer_config(self.ignore_config)?;
         let lock = if self.dry_run { None } else { Some(Lock::take(&config.lock)?) };
+        if !self.dry_run && !self.force {
+            refuse_hold(&config)?;
+        }
         Ok((open_kernel(&config)?, lock))
     }
 
@@ -64,4 +73,15 @@ impl Change {
         }
         report_failures(&outcome)
     }
+}
+
+/// Refuses to change a node that is held. No agent runs: it would have the lock.
+pub(super) fn refuse_hold(config: &Config) -> Result<()> {
+    if let Some(hold) = HoldFiles::new(&config.agent).read()? {
+        bail!(
+            "the node is {hold}: start the agent and run `vipd release`, or use --force if a change \
+             is intended"
+        );
+    }
+    Ok(())
 }

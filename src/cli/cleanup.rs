@@ -17,6 +17,8 @@ use super::global::Global;
 /// Where the configuration can't be read, or a line of it that may name another interface or lock,
 /// nothing is removed without --ignore-config or both --interface and --lock.
 ///
+/// A node that `vipd hold` holds stays as it is without --force, also while no agent runs.
+///
 /// Exit status: 0 done or nothing to do, 2 error; with --dry-run, 1 if there is something to do.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

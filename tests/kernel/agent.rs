@@ -143,6 +143,12 @@ fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
         assert_eq!(cluster.stop(0, "TERM"), Some(0));
         let left = if held { before.clone() } else { Default::default() };
         assert_eq!(cluster.servers(0, WEB), left, "held: {held}");
+        if held {
+            let refused = cluster.vipd(0, &["cleanup"]).output().unwrap();
+            assert_eq!(refused.status.code(), Some(2));
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("held"), "{refused:?}");
+            assert_eq!(cluster.servers(0, WEB), left);
+        }
     }
     assert_eq!(cluster.on(0, "ipvsadm -Sn"), "");
     assert!(!cluster.on(0, "ip -br link").contains("vipd0"));
