@@ -9,7 +9,7 @@ use vip::{Bound, LocalRoute, NodeFacts};
 
 use super::address::Address;
 use super::link::Interface;
-use super::route::{LOCAL, MAIN, Route};
+use super::route::{LOCAL, MAIN, Route, is_as_wide_as_default};
 use super::source_address::names_source;
 use crate::resolvers::Resolvers;
 
@@ -145,14 +145,6 @@ fn is_block_of_overlay(route: &Route) -> bool {
     route.kind == RouteType::BlackHole
         && lengths.contains(&route.destination.prefix_len())
         && matches!(route.protocol, RouteProtocol::Bird | RouteProtocol::Other(FELIX))
-}
-
-/// Tells whether a destination is a default route or a part of one. VPN clients replace the default
-/// route by halves (`0.0.0.0/1` and `128.0.0.0/1`), or by all parts beside private networks
-/// (`0.0.0.0/5`, `8.0.0.0/7`, `2000::/3` and the like). No network is that large: the widest ones are
-/// a class A network and `fd00::/8`.
-fn is_as_wide_as_default(destination: &IpNet) -> bool {
-    destination.prefix_len() < 8
 }
 
 fn is_link_local_v6(address: IpAddr) -> bool {

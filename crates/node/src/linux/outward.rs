@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netlink_packet_route::route::RouteType;
 
-use super::route::{Route, entry_towards};
+use super::route::{Route, entry_towards, is_as_wide_as_default};
 use super::socket::RouteSocket;
 use crate::KernelError;
 
@@ -28,6 +28,36 @@ pub fn find_routed_outward(
 }
 
 fn leads_outward(entry: &Route) -> bool {
-    let is_default = entry.destination.prefix_len() == 0;
+    let is_default = is_as_wide_as_default(&entry.destination);
     entry.kind == RouteType::Unicast && (is_default || !entry.gateways.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::route::RouteProtocol;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_default_route_leads_outward_as_the_whole_does() {
+        let entry = |destination: &str| Route {
+            table: 254,
+            kind: RouteType::Unicast,
+            protocol: RouteProtocol::Boot,
+            destination: destination.parse().unwrap(),
+            interface: Some(9),
+            gateways: Vec::new(),
+            source: None,
+            mtu: None,
+            metric: 0,
+        };
+        for destination in ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "2000::/3"] {
+            assert!(leads_outward(&entry(destination)), "{destination}");
+        }
+        assert!(!leads_outward(&entry("3.3.0.0/16")));
+        let gateways = vec![[10, 9, 0, 254].into()];
+        assert!(leads_outward(&Route { gateways, ..entry("3.3.0.0/16") }));
+        let kind = RouteType::BlackHole;
+        assert!(!leads_outward(&Route { kind, ..entry("0.0.0.0/1") }));
+    }
 }

@@ -51,6 +51,17 @@ impl Route {
 /// a metric of 0, which nobody else can give.
 const METRIC: u32 = 1024;
 
+/// The prefix length from which a route is no part of a default route: the widest networks are a class A
+/// network and `fd00::/8`.
+pub(super) const NARROWEST: u8 = 8;
+
+/// Tells whether a destination is a default route or a part of one. VPN clients replace the default
+/// route by halves (`0.0.0.0/1` and `128.0.0.0/1`), or by all parts beside private networks
+/// (`0.0.0.0/5`, `8.0.0.0/7`, `2000::/3` and the like).
+pub(super) fn is_as_wide_as_default(destination: &IpNet) -> bool {
+    destination.prefix_len() < NARROWEST
+}
+
 /// Lists all routes of the node. One that can't be parsed (an exotic encapsulation) is left out, and so
 /// are those to single addresses of which the kernel has learnt something: they aren't of any table.
 pub(super) fn list_routes(route: &mut RouteSocket) -> Result<Vec<Route>, KernelError> {

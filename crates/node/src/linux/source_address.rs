@@ -86,26 +86,34 @@ fn fallback_source(
     interface: &str,
 ) -> Result<Option<Ipv4Addr>, KernelError> {
     let routes = route::list_routes(socket)?;
-    let default = routes.into_iter().find(|route| {
-        route.table == route::MAIN
-            && route.kind == RouteType::Unicast
-            && route.destination.prefix_len() == 0
-            && route.destination.addr().is_ipv4()
-    });
-    if let Some(default) = default {
+    let addresses = address::list_addresses(socket)?;
+    if let Some(default) = find_default(&routes) {
+        let on_link =
+            |interface| masquerade_source(&addresses, interface, default.destination.addr());
         let source = match (default.source, default.gateways.first()) {
             (Some(source), _) => as_ipv4(source),
             (None, Some(gateway)) => source_towards(socket, *gateway)?,
-            (None, None) => None,
+            (None, None) => default.interface.and_then(on_link).and_then(as_ipv4),
         };
         if source.is_some() {
             return Ok(source);
         }
     }
     let ours = link::find_interface(socket, interface)?.map(|link| link.index);
-    let addresses = address::list_addresses(socket)?;
     let others = addresses.iter().filter(|address| Some(address.interface) != ours);
     Ok(others.filter(|address| address.global).find_map(|address| as_ipv4(address.address)))
+}
+
+/// Finds the default route of IPv4; the widest part of one, where a VPN client has replaced it.
+fn find_default(routes: &[Route]) -> Option<&Route> {
+    let defaults = routes.iter().filter(|route| {
+        route.table == route::MAIN
+            && route.kind == RouteType::Unicast
+            && route::is_as_wide_as_default(&route.destination)
+            && route.destination.addr().is_ipv4()
+            && !route.destination.addr().is_multicast()
+    });
+    defaults.min_by_key(|route| route.destination.prefix_len())
 }
 
 /// Returns the source address of packets to an address that isn't on this node.
@@ -123,5 +131,37 @@ fn as_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(v4) => Some(v4),
         IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(destination: &str) -> Route {
+        Route {
+            table: route::MAIN,
+            kind: RouteType::Unicast,
+            protocol: RouteProtocol::Boot,
+            destination: destination.parse().unwrap(),
+            interface: Some(9),
+            gateways: Vec::new(),
+            source: None,
+            mtu: None,
+            metric: 0,
+        }
+    }
+
+    #[test]
+    fn parts_of_the_default_route_stand_for_it_where_it_is_gone() {
+        let found = |destinations: &[&str]| {
+            let routes: Vec<_> = destinations.iter().map(|text| route(text)).collect();
+            find_default(&routes).map(|route| route.destination.to_string())
+        };
+        let rest = ["10.0.0.0/8", "::/0", "224.0.0.0/4"];
+        assert_eq!(found(&rest), None);
+        let halves = [&rest[..], &["0.0.0.0/2", "0.0.0.0/1", "128.0.0.0/1"]].concat();
+        assert_eq!(found(&halves).as_deref(), Some("0.0.0.0/1"));
+        assert_eq!(found(&[&halves[..], &["0.0.0.0/0"]].concat()).as_deref(), Some("0.0.0.0/0"));
     }
 }
