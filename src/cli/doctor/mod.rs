@@ -1,5 +1,6 @@
 //! `vipd doctor`.
 
+pub(super) mod ask_relay;
 mod examine;
 mod fix;
 mod relays;

@@ -17,13 +17,13 @@ use clap::Args;
 use super::end::End;
 use super::global::Global;
 use super::output;
-use crate::config::{Config, Secrets};
+use crate::config::{Config, Relays, Secrets};
 use archive::Archive;
 use collect::{Collected, collect_parts};
 
 /// Write what somebody needs to help into one file
 ///
-/// State, changes and metrics of the agent and of a relay, `status`, `diff` and `doctor`, the configuration,
+/// State, changes and metrics of the agent and of relays, `status`, `diff` and `doctor`, the configuration,
 /// the kernel's tables of IPVS, addresses and routes, vipd's own nftables tables, versions, and the log if
 /// journald has it. What can't be read is named in `contents.txt`, and the rest is there all the same.
 ///
@@ -42,13 +42,14 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
-        // Without secrets: nothing here needs them.
+        // Without secrets, so that none is in what is written of it.
         let (config, problems) = global.resolve_leniently(Secrets::Skip)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let top = format!("vipd-report-{}-{now}", file_name_part(&config));
         let path = self.file.clone().unwrap_or_else(|| format!("{top}.tar.gz").into());
         let file = create_file(&path)?;
-        let collected = collect_parts(parts::list_parts(global, &config, &problems));
+        let relays = relays_with_secrets(global, &config);
+        let collected = collect_parts(parts::list_parts(global, &config, &problems, &relays));
         let cannot = || format!("cannot write {}", path.display());
         let written = write_archive(file, &top, now, &collected);
         if written.is_err() {
@@ -65,6 +66,15 @@ impl Report {
         ));
         Ok(End::Fine)
     }
+}
+
+/// Returns the relays that the agent follows, with the secrets that they want. Where these can't be read, the
+/// relays still tell of their health.
+fn relays_with_secrets(global: &Global, config: &Config) -> Vec<Relays> {
+    let with_secrets = global.resolve_leniently(Secrets::ReadPresent);
+    let marathons = with_secrets.map(|(config, _)| config.marathons).unwrap_or_default();
+    let marathons = if marathons.is_empty() { &config.marathons } else { &marathons };
+    marathons.iter().map(|marathon| marathon.relays.clone()).collect()
 }
 
 /// Returns the name of the node, as far as it can be a part of a file's name.

@@ -1,13 +1,16 @@
 //! What is in a report. Everything is named here: nothing else gets in.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
+use marathon::client::Url;
+use reqwest::StatusCode;
 use serde_json::json;
 
 use super::collect::{MAX_PART, Part, run_program};
 use crate::admin::client::AgentClient;
 use crate::cli::agent::reach_agent;
+use crate::cli::doctor::ask_relay::RelayAsker;
 use crate::cli::global::Global;
-use crate::config::{Config, ConfigProblem};
+use crate::config::{Config, ConfigProblem, Relays};
 use crate::version::BUILD;
 
 /// What the running agent says, as file and path.
@@ -25,12 +28,13 @@ const OF_AGENT: &[(&str, &str)] = &[
     ("agent/metrics.txt", "/metrics"),
 ];
 
-/// What a relay on this node says, as file and path. All but the first two need its token.
+/// What a relay says, as file and path. All but the first three need its token.
 const OF_RELAY: &[(&str, &str)] = &[
-    ("relay/healthz.txt", "/healthz"),
-    ("relay/readyz.txt", "/readyz"),
-    ("relay/status.json", "/v1/status"),
-    ("relay/metrics.txt", "/metrics"),
+    ("version.json", "/version"),
+    ("healthz.txt", "/healthz"),
+    ("readyz.txt", "/readyz"),
+    ("status.json", "/v1/status"),
+    ("metrics.txt", "/metrics"),
 ];
 
 /// Commands of vipd, which work without an agent.
@@ -95,11 +99,12 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Lists the parts.
+/// Lists the parts. `relays` are those that the agent follows, with their secrets.
 pub(super) fn list_parts(
     global: &Global,
     config: &Config,
     problems: &[ConfigProblem],
+    relays: &[Relays],
 ) -> Vec<Part> {
     let mut parts = vec![
         Part::new("version.json", || Ok(serde_json::to_vec_pretty(&BUILD)?)),
@@ -111,11 +116,12 @@ pub(super) fn list_parts(
     }));
     let listen = config.relay.listen;
     parts.extend(OF_RELAY.iter().map(|(name, path)| {
-        Part::new(*name, move || {
+        Part::new(format!("relay/{name}"), move || {
             let relay = AgentClient::connect_tcp(listen);
             relay.with_context(|| format!("no relay answers at {listen}"))?.fetch_raw(path)
         })
     }));
+    parts.extend(parts_of_relays(relays));
     let flags = global.to_flags();
     parts.extend(COMMANDS.iter().map(|(name, words)| {
         let words = words.iter().map(|word| (*word).to_owned());
@@ -131,6 +137,36 @@ pub(super) fn list_parts(
         })
     }));
     parts
+}
+
+/// What the relays say that the agent follows, each in a folder of its own.
+fn parts_of_relays(relays: &[Relays]) -> Vec<Part> {
+    let each = relays.iter().flat_map(|relays| relays.urls.iter().map(move |url| (relays, url)));
+    let mut parts = Vec::new();
+    for (number, (relays, url)) in (1..).zip(each) {
+        let text = format!("{url}\n").into_bytes();
+        parts.push(Part::new(format!("relay-{number}/url.txt"), move || Ok(text)));
+        parts.extend(OF_RELAY.iter().map(|(name, path)| {
+            let (relays, url) = (relays.clone(), url.clone());
+            Part::new(format!("relay-{number}/{name}"), move || ask_relay(&relays, &url, path))
+        }));
+    }
+    parts
+}
+
+fn ask_relay(relays: &Relays, url: &Url, path: &str) -> Result<Vec<u8>> {
+    let asker = RelayAsker::new(relays)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(asker.get(url, path, MAX_PART + 1));
+    let (status, body) = answer.map_err(|why| anyhow!("the relay {url} doesn't answer: {why}"))?;
+    match status {
+        StatusCode::NOT_FOUND => bail!("the relay is of another version"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            bail!("it doesn't tell: {}", String::from_utf8_lossy(&body))
+        }
+        // A relay that isn't ready says why.
+        _ => Ok(body),
+    }
 }
 
 /// The configuration in force: of each key that is known to hold no secret, the value.
