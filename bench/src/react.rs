@@ -140,7 +140,7 @@ impl World {
         let message = match request {
             Action::Open { stream, .. } => {
                 self.stream = Some(stream);
-                Message::Opened { stream, leader: None }
+                Message::Opened { stream, leader: None, relay: None }
             }
             Action::ReadEverything => {
                 let apps = Document::parse_apps(self.cluster.apps_body().as_bytes()).unwrap();

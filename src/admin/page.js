@@ -294,6 +294,7 @@ function drawStatus() {
     top.append(put("b", "", source), put("span", s.error || s.stale ? "remove" : s.streaming ? "add" : "change", state));
     it.append(top, put("div", "why", s.age_seconds === null ? "never read" :
       `${many(s.workloads, "app or pod", "apps and pods")}, read whole ${ago(s.age_seconds)} ago${s.from_disk ? ", from the disk" : ""}`));
+    if (s.relay) it.append(put("div", "why", `through relay ${s.relay}`));
     return it;
   });
   $("sources").replaceChildren(...sources);

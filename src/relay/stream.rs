@@ -257,7 +257,9 @@ mod tests {
         let mut actions = core.tick(Duration::ZERO).actions;
         while let Some(action) = actions.pop() {
             let message = match action {
-                Action::Open { stream, .. } => Message::Opened { stream, leader: None },
+                Action::Open { stream, .. } => {
+                    Message::Opened { stream, leader: None, relay: None }
+                }
                 Action::ReadEverything => {
                     Message::ReadEverything { answer: Ok(answer(apps)), leader: None }
                 }

@@ -49,6 +49,9 @@ pub struct AgentReport {
 pub struct SourceReport {
     /// Events arrive. Otherwise it is polled.
     pub streaming: bool,
+    /// The relay through which they arrive.
+    #[serde(default)]
+    pub relay: Option<String>,
     /// The seconds since all of it was read. None: never.
     pub age_seconds: Option<u64>,
     /// No answer yet: the state is from the disk.
@@ -62,6 +65,18 @@ pub struct SourceReport {
     /// The doubt about the last complete answer, which lacks most of what was there.
     #[serde(default)]
     pub doubt: Option<DoubtReport>,
+}
+
+impl SourceReport {
+    /// Says whether events arrive, and by which way.
+    #[must_use]
+    pub fn describe_events(&self) -> String {
+        match (self.streaming, &self.relay) {
+            (false, _) => "no events, polled".to_owned(),
+            (true, None) => "events are coming".to_owned(),
+            (true, Some(relay)) => format!("events are coming through relay {relay}"),
+        }
+    }
 }
 
 /// A doubt about a complete answer.
@@ -104,6 +119,7 @@ impl AgentReport {
         let sources = view.sources.iter().map(|(id, source)| {
             let report = SourceReport {
                 streaming: source.streaming,
+                relay: source.relay.as_deref().map(str::to_owned),
                 age_seconds: source.age(now).map(|age| age.as_secs()),
                 from_disk: source.from_disk,
                 stale: source.is_stale(now),
@@ -152,7 +168,7 @@ impl AgentReport {
         let (mode, draining, started) = (&self.mode, self.draining, self.started);
         let first = format!("agent: {mode}, {draining} draining, since {started:.0}");
         let sources = self.sources.iter().map(|(name, source)| {
-            let how = if source.streaming { "events are coming" } else { "no events, polled" };
+            let how = source.describe_events();
             let age = source.age_seconds.map_or_else(
                 || "never read".to_owned(),
                 |age| format!("{} apps and pods, read whole {age} s ago", source.workloads),

@@ -17,6 +17,8 @@ pub const STALE: Duration = Duration::from_secs(15 * 60);
 pub struct SourceView {
     /// Events are coming. Otherwise it is polled.
     pub streaming: bool,
+    /// The relay through which they come. None: from Marathon itself, or none come.
+    pub relay: Option<Arc<str>>,
     /// When all of it was last read, by this run or by the one that left the state file.
     pub read_at: Option<Timestamp>,
     /// Everything known of it is from the state file: it hasn't answered yet.

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use vipd::report::agent::AgentReport;
 use vipd::sources::SourceView;
 
+use crate::site::{self, Site};
 use crate::world::{RunningRelay, World, app, eventually, pass, place, run, vip};
 
 const WEB: &str = "3.3.0.6:80";
@@ -177,6 +179,8 @@ fn a_relay_that_dies_costs_nothing_and_another_one_takes_over() {
     run(async {
         let world = serving(2).await;
         for killed in 0..2 {
+            let followed = source(&world).relay.expect("it follows one");
+            assert!(followed.starts_with("http://127.0.0.1:"), "{followed}");
             world.relays[killed].kill();
             pass(20_000).await;
             assert_eq!(world.fewest(WEB), 3, "relay {killed} was killed");
@@ -194,11 +198,29 @@ fn a_relay_that_dies_costs_nothing_and_another_one_takes_over() {
 }
 
 #[test]
+fn an_agent_names_the_relay_that_it_follows() {
+    site::run(async {
+        let site = Site::new(serving(1).await).await;
+        let relay = source(&site.world).relay.unwrap();
+        let (_, metrics) = site.get("/metrics").await;
+        let series = format!("vipd_source_relay{{source=\"m0\",relay=\"{relay}\"}} 1");
+        assert!(metrics.contains(&series), "{series}: {metrics}");
+        let report = site.json("/v1/status").await;
+        assert_eq!(report["sources"]["m0"]["relay"], *relay);
+        let report: AgentReport = serde_json::from_value(report).unwrap();
+        let line = format!("marathon m0: events are coming through relay {relay}; 1 apps and pods");
+        assert!(report.to_lines().iter().any(|it| it.text.starts_with(&line)), "{report:?}");
+        site.end().await;
+    });
+}
+
+#[test]
 fn an_agent_without_any_relay_keeps_what_it_knows_and_reads_marathon_itself_after_a_while() {
     run(async {
         let world = serving(2).await;
         world.relays.iter().for_each(RunningRelay::kill);
         pass(25_000).await;
+        assert_eq!(source(&world).relay, None);
         let why = source(&world).unheard.unwrap();
         assert!(why.contains("relay http://127.0.0.1:"), "{why}");
         assert_eq!(world.fewest(WEB), 3);

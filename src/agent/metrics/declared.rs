@@ -275,6 +275,15 @@ impl Scrape {
             "1 if events of this Marathon arrive; otherwise it is polled",
             sources().map(|(label, source)| (label, one_if(source.streaming))),
         )?;
+        let relays = self.view.sources.iter().filter_map(|(id, source)| {
+            let relay = source.relay.as_deref()?;
+            Some(([("source", id.as_str()), ("relay", relay)], 1.0))
+        });
+        out.gauges(
+            "vipd_source_relay",
+            "1 for the relay through which events of this Marathon arrive; absent: through none",
+            relays,
+        )?;
         out.gauges(
             "vipd_source_age_seconds",
             "Time since all of this Marathon was read; absent: never",

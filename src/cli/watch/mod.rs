@@ -170,10 +170,9 @@ fn screen_lines(
         false => line(Sign::Plain, facts.join("  ")),
     }
     for (source, seen) in &report.sources {
-        let (sign, how) = match (&seen.error, seen.streaming) {
-            (Some(error), _) => (Sign::Warn, format!("out of reach: {error}")),
-            (None, true) => (Sign::Plain, "events are coming".to_owned()),
-            (None, false) => (Sign::Plain, "no events, polled".to_owned()),
+        let (sign, how) = match &seen.error {
+            Some(error) => (Sign::Warn, format!("out of reach: {error}")),
+            None => (Sign::Plain, seen.describe_events()),
         };
         line(sign, format!("marathon {source}: {how}"));
     }

@@ -138,7 +138,7 @@ impl RelayCore {
             }
             // A relay follows none.
             Message::Told { .. } | Message::ToldAll { .. } | Message::Accepted => return step,
-            Message::Opened { stream, leader } => {
+            Message::Opened { stream, leader, .. } => {
                 self.status.stream_error = None;
                 self.note_heard(leader.as_deref(), now);
                 Input::Opened { stream, leader }

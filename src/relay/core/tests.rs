@@ -84,7 +84,7 @@ fn relay_that_read(answer: Snapshot) -> (RelayCore, StreamId) {
         _ => None,
     });
     let stream = stream.unwrap();
-    hear(&mut core, Message::Opened { stream, leader: None }, second);
+    hear(&mut core, Message::Opened { stream, leader: None, relay: None }, second);
     assert_eq!(core.count(Scope::Vips), 1);
     (core, stream)
 }

@@ -95,7 +95,7 @@ impl Agent {
     pub(super) fn take(&mut self, message: Message, now: Duration) -> Vec<Want> {
         let input = match message {
             Message::Servers(_) => return Vec::new(),
-            Message::Opened { stream, leader } => {
+            Message::Opened { stream, leader, .. } => {
                 self.opened_at = Some(now);
                 Input::Opened { stream, leader }
             }

@@ -291,7 +291,7 @@ impl World {
             let message = if is_answered {
                 self.relays[relay].stream = Some(stream);
                 self.push(self.now + MARATHON_BEAT, What::MarathonBeat(relay, stream));
-                Message::Opened { stream, leader: self.marathon.leader_name() }
+                Message::Opened { stream, leader: self.marathon.leader_name(), relay: None }
             } else {
                 Message::Ended { stream, why: "no leader is reached".to_owned() }
             };

@@ -107,7 +107,8 @@ async fn listen<M: From<Message>>(
         Err(error) => return with_sources(&error),
     };
     outbox.send_message(Message::Servers(std::mem::take(&mut events.servers))).await;
-    outbox.send_message(Message::Opened { stream, leader: events.leader.clone() }).await;
+    let leader = events.leader.clone();
+    outbox.send_message(Message::Opened { stream, leader, relay: None }).await;
     let mut decoder = Decoder::default();
     loop {
         let chunk = tokio::select! {

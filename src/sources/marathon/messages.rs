@@ -21,6 +21,8 @@ pub enum Message {
         stream: StreamId,
         /// `X-Marathon-Leader` of the answer.
         leader: Option<String>,
+        /// The relay through which it comes, if there is one.
+        relay: Option<Arc<str>>,
     },
     /// The names of the servers that Marathon depends on: ZooKeeper's, and Mesos masters.
     Servers(BTreeSet<String>),

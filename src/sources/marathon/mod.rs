@@ -85,7 +85,8 @@ impl MarathonSource {
         let (mut renamed, mut told_name) = (false, None);
         let input = match message {
             Message::Servers(servers) => return SourceStep { servers, ..SourceStep::default() },
-            Message::Opened { stream, leader } => {
+            Message::Opened { stream, leader, relay } => {
+                self.view.relay = relay;
                 servers.extend(leader.as_deref().and_then(host_of_leader));
                 self.view.unheard = None;
                 watch::Input::Opened { stream, leader }
@@ -328,6 +329,9 @@ impl MarathonSource {
         }
         self.watch_wakes_at = step.wake_at;
         self.view.streaming = self.watch.is_streaming();
+        if !self.view.streaming {
+            self.view.relay = None;
+        }
         if self.view.framework.as_ref() != self.watch.framework() {
             self.view.framework = self.watch.framework().cloned();
         }

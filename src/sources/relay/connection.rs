@@ -78,6 +78,7 @@ impl RelayConnection {
             client,
             queue,
             stream: None,
+            relay: None,
             number: 0,
             start: Instant::now(),
         };
@@ -101,9 +102,14 @@ impl RelayConnection {
 }
 
 fn new_follower(client: &RelayClient) -> Follower {
-    let names = client.urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let names = client.urls.iter().map(|url| name_of(url).to_owned());
     let now = Now { at: Duration::ZERO, second: unix_second() };
     Follower::new(names.collect(), &client.node, client.agents, now)
+}
+
+/// Returns the name of a relay: its URL, which has no secrets.
+fn name_of(relay: &Url) -> &str {
+    relay.as_str().trim_end_matches('/')
 }
 
 fn unix_second() -> u64 {
@@ -128,6 +134,8 @@ struct Follow<M> {
     queue: mpsc::Sender<M>,
     direct: Connection<M>,
     stream: Option<JoinHandle<()>>,
+    /// The name of the relay that was connected to last.
+    relay: Option<Arc<str>>,
     /// The number of the stream: what comes of an earlier one is dropped.
     number: u64,
     start: Instant,
@@ -207,6 +215,7 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
             Order::Connect { relay, position } => {
                 self.disconnect();
                 self.number += 1;
+                self.relay = self.client.urls.get(relay).map(|url| name_of(url).into());
                 let client = Arc::clone(&self.client);
                 let outlet = Outlet { number: self.number, arrivals: arrivals.clone() };
                 self.stream = Some(tokio::spawn(async move {
@@ -218,9 +227,14 @@ impl<M: From<Message> + Send + 'static> Follow<M> {
                 self.number += 1;
                 self.disconnect();
             }
-            // In one queue: an answer from the mirror must not overtake older changes. Fails only when
-            // the agent has stopped.
-            Order::Tell(message) => drop(self.queue.send(message.into()).await),
+            Order::Tell(mut message) => {
+                if let Message::Opened { relay, .. } = &mut message {
+                    relay.clone_from(&self.relay);
+                }
+                // In one queue: an answer from the mirror must not overtake older changes. Fails only
+                // when the agent has stopped.
+                drop(self.queue.send(message.into()).await);
+            }
             Order::Probe { relay } => {
                 let client = Arc::clone(&self.client);
                 let outlet = Outlet { number: self.number, arrivals: arrivals.clone() };

@@ -71,7 +71,7 @@ impl Demand {
         {
             *is_open = true;
             let leader = status.leader.as_deref().map(str::to_owned);
-            orders.push(Order::Tell(Message::Opened { stream: *stream, leader }));
+            orders.push(Order::Tell(Message::Opened { stream: *stream, leader, relay: None }));
         }
     }
 
