@@ -288,6 +288,40 @@ async fn what_is_accepted_at_a_relay_is_announced_to_its_agents() {
     world.end().await;
 }
 
+/// A name of another site may lead to this host: to its browser, its page is then of the relay's site.
+#[tokio::test]
+async fn a_page_whose_name_leads_to_a_relay_gets_nothing_of_it() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    for path in ["/", "/v1/status", "/metrics", "/v1/stream"] {
+        let answer = world.http.get(world.at(path)).header("host", "evil.example");
+        assert_eq!(answer.send().await.unwrap().status().as_u16(), 421, "{path}");
+    }
+    let accept = world.http.post(world.at("/v1/accept")).header("x-vipd-accept", "1");
+    let answer = accept.header("host", "evil.example:9615").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 421);
+    let page = world.http.get(world.at("/")).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_client_gets_the_encoding_that_it_takes() {
+    let world = World::new(RelaySection::default()).await;
+    world.until_ready().await;
+    for (accepted, is_zipped) in
+        [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("x-gzipped", false)]
+    {
+        let request = world.http.get(world.at("/v1/stream")).header("accept-encoding", accepted);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers().contains_key("content-encoding"), is_zipped, "{accepted}");
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_browser_sends_the_token_as_a_password_and_can_accept_nothing_unasked() {
     let world = World::with_token().await;

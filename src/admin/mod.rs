@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod api;
 pub mod client;
 mod events;
+pub(crate) mod guard;
 mod hold;
 pub(crate) mod metrics;
 mod page;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -13,6 +14,7 @@ use vip::naming::VipName;
 use vip::{Printable, SourceId};
 
 use super::answer::{Accepted, Reassigned, Unavailable};
+use super::guard::guard_answer;
 use super::state::{AdminState, SharedState};
 use super::{api, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
@@ -49,10 +51,13 @@ fn reading_routes() -> Router<Arc<AdminState>> {
 }
 
 fn add_layers(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {
+    let is_local = state.is_local;
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.untaken.clone(), untaken::limit_answers))
-        .layer(middleware::from_fn_with_state(state.clone(), page::guard_answers))
+        .layer(middleware::from_fn(move |request: HttpRequest, next: Next| {
+            guard_answer(is_local, request, next)
+        }))
         .with_state(state)
 }
 

@@ -87,6 +87,8 @@ impl Relay {
             hub: Arc::clone(&hub),
             counts: Arc::clone(&counts),
             token: settings.token,
+            is_local: settings.listen.ip().is_loopback(),
+            has_tls: settings.tls.is_some(),
             snapshots: Arc::new(Semaphore::new(caps::RELAY_SNAPSHOTS)),
             requests_pace: Pace::new(caps::RELAY_REQUESTS.max(per_address), Duration::from_secs(1)),
             snapshots_pace: Pace::new(per_address, Duration::from_secs(5)),

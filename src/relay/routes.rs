@@ -26,6 +26,7 @@ use super::rights::{CHALLENGES, is_allowed};
 use super::stream::{LastTaken, StreamSetup, body_of};
 use super::waiting::Encoding;
 use crate::admin::answer::answer_problem;
+use crate::admin::guard::{POLICY, foreign_host, guard_answer};
 use crate::admin::metrics::answer_scrape;
 use crate::agent::metrics::declared::encode_metrics;
 use crate::version::BUILD;
@@ -43,6 +44,10 @@ pub(super) struct Shared {
     pub(super) hub: Arc<Hub>,
     pub(super) counts: Arc<Counts>,
     pub(super) token: Option<Secret>,
+    /// It listens on the loopback interface alone.
+    pub(super) is_local: bool,
+    /// Its name is proved to clients, so that no other name leads to it.
+    pub(super) has_tls: bool,
     /// The snapshots that may be on their way at the same time.
     pub(super) snapshots: Arc<Semaphore>,
     /// How often an address may ask for anything, and for a snapshot.
@@ -66,7 +71,9 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/accept", post(answer_accept))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), check_token));
     let pace = middleware::from_fn_with_state(Arc::clone(&shared), check_pace);
-    open.merge(closed).layer(pace).with_state(shared)
+    let is_local = shared.is_local && !shared.has_tls;
+    let guard = move |request: Request, next: Next| guard_answer(is_local, request, next);
+    open.merge(closed).layer(pace).layer(middleware::from_fn(guard)).with_state(shared)
 }
 
 async fn check_pace(
@@ -101,6 +108,16 @@ async fn check_token(State(shared): SharedState, request: Request, next: Next) -
     answer
 }
 
+/// Chooses the encoding for a client with this `Accept-Encoding`.
+fn encoding_for(accepted: &str) -> Encoding {
+    let is_gzip = |each: &str| {
+        let (name, weight) = each.split_once(';').unwrap_or((each, ""));
+        let weight = weight.trim().trim_start_matches("q=").parse();
+        name.trim().eq_ignore_ascii_case("gzip") && weight != Ok(0.0)
+    };
+    if accepted.split(',').any(is_gzip) { Encoding::Gzip } else { Encoding::Plain }
+}
+
 /// The query of a stream.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -130,9 +147,7 @@ async fn answer_stream(
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let position: Option<Position> =
         text(HeaderName::from_static("last-event-id")).and_then(|id| id.parse().ok());
-    let takes_gzip = text(header::ACCEPT_ENCODING)
-        .is_some_and(|accepted| accepted.split(',').any(|each| each.trim().starts_with("gzip")));
-    let encoding = if takes_gzip { Encoding::Gzip } else { Encoding::Plain };
+    let encoding = encoding_for(text(header::ACCEPT_ENCODING).unwrap_or_default());
     if !shared.hub.core().is_complete() {
         let why = "this relay hasn't read Marathon as a whole yet: use another one, or try again";
         return answer_problem(StatusCode::SERVICE_UNAVAILABLE, why);
@@ -258,14 +273,15 @@ async fn answer_page(State(shared): SharedState) -> Response {
             format!("<tr><th scope=row>{name}</th><td>{}</td></tr>\n", escape(value))
         })
         .collect();
-    Html(format!(
+    let page = Html(format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n\
          <meta name=viewport content='width=device-width'><title>vipd relay</title>\n\
          <style>body{{font:16px system-ui;margin:2em;color-scheme:light dark}}\
          th{{text-align:left;padding-right:2em}}</style>\n\
          <h1>vipd relay</h1>\n<table>\n{rows}</table>\n"
-    ))
-    .into_response()
+    ));
+    let policy = format!("{POLICY}; style-src 'unsafe-inline'");
+    ([(header::CONTENT_SECURITY_POLICY, policy)], page).into_response()
 }
 
 fn escape(text: &str) -> String {
@@ -277,7 +293,7 @@ async fn answer_metrics(State(shared): SharedState, headers: HeaderMap) -> Respo
     answer_scrape(&headers, |format| encode_metrics(scrape, &Registry::default(), format))
 }
 
-/// The header that says that a person means it: no page in a browser can send it unasked.
+/// The header that says that a person means it: no page of another site can send it unasked.
 const ACCEPT_HEADER: &str = "x-vipd-accept";
 
 /// Passes on that somebody accepts what the last answer lacks. Every agent has the token, so only
@@ -287,7 +303,9 @@ async fn answer_accept(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.is_here || !headers.contains_key(ACCEPT_HEADER) {
+    // A page whose name leads to this host is of this site to its browser, and can send the header.
+    let is_rebound = !shared.has_tls && foreign_host(&headers).is_some();
+    if is_rebound || !peer.is_here || !headers.contains_key(ACCEPT_HEADER) {
         shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         let why = "a loss is accepted on the relay's own host, at the address that it listens on, with \
                    the header x-vipd-accept";

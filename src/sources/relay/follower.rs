@@ -16,11 +16,9 @@ use super::super::marathon::messages::Message;
 use super::chance::{hash_of, part_of};
 use super::demand::Demand;
 use super::hearing::Hearing;
-use super::link::{Link, is_heard, unheard_reason, unread_reason};
+use super::link::{Arrival, Link, is_heard, unheard_reason, unread_reason};
 use super::orders::{Now, Order};
-use super::timing::{
-    CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE, SNAPSHOT,
-};
+use super::timing::{CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE};
 use super::turns::Turns;
 
 /// An agent that follows one of several relays.
@@ -102,9 +100,9 @@ impl Follower {
         match &mut self.link {
             Link::Opening { .. } => {
                 let status = MarathonStatus::default();
-                let (heard, moved) = (now.at, now.at);
+                let (heard, arrival) = (now.at, Arrival::begin(now.at));
                 let (whole, told_at, accepted) = (None, None, false);
-                self.link = Link::Catching { heard, whole, status, told_at, moved, accepted };
+                self.link = Link::Catching { heard, whole, status, told_at, arrival, accepted };
             }
             Link::Catching { heard, .. } | Link::Followed { heard, .. } => *heard = now.at,
             Link::Closed { .. } => return,
@@ -168,8 +166,8 @@ impl Follower {
             {
                 self.leave("it has said nothing for 6 s", now, orders);
             }
-            Link::Catching { whole: None, moved, .. } if *moved + SNAPSHOT <= now.at => {
-                self.leave("nothing of its snapshot has come for 60 s", now, orders);
+            Link::Catching { whole: None, arrival, .. } if arrival.ends_by() <= now.at => {
+                self.leave("its snapshot stands still, or has no end", now, orders);
             }
             Link::Catching { .. } => self.judge(now, orders),
             Link::Followed { .. } => self.ask_others(now, orders),
@@ -196,8 +194,8 @@ impl Follower {
         let due = match &self.link {
             Link::Closed { until } => *until,
             Link::Opening { since: heard } => *heard + SILENCE,
-            Link::Catching { heard, whole: None, moved, .. } => {
-                (*heard + SILENCE).min(*moved + SNAPSHOT)
+            Link::Catching { heard, whole: None, arrival, .. } => {
+                (*heard + SILENCE).min(arrival.ends_by())
             }
             Link::Catching { heard, whole, .. } => {
                 let silent = *heard + SILENCE;
@@ -268,7 +266,7 @@ impl Follower {
                 self.judge(now, orders);
             }
             (Link::Catching { accepted, .. }, Change::Accepted) => *accepted = true,
-            (Link::Catching { moved, .. }, Change::Nothing) => *moved = now.at,
+            (Link::Catching { arrival, .. }, Change::Nothing) => arrival.note_record(now.at),
             (Link::Followed { status, .. }, Change::Heartbeat(told)) => {
                 let has_new_leader = status.leader != told.leader;
                 *status = told;

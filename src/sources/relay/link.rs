@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use relay::{MarathonStatus, UNHEARD_MS};
 
+use super::timing::{SNAPSHOT, WHOLE_SNAPSHOT};
+
 /// The stream of a relay.
 #[derive(Debug)]
 pub(super) enum Link {
@@ -18,8 +20,7 @@ pub(super) enum Link {
         status: MarathonStatus,
         /// When it told this of Marathon. None: it has told nothing yet.
         told_at: Option<Duration>,
-        /// When something of the snapshot came.
-        moved: Duration,
+        arrival: Arrival,
         /// Somebody accepted a loss at the relay.
         accepted: bool,
     },
@@ -30,6 +31,29 @@ pub(super) enum Link {
         /// Whether something has changed in the read of everything whose changes are coming.
         whole: Option<bool>,
     },
+}
+
+/// How a snapshot comes.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    begun: Duration,
+    /// When something of it came last.
+    moved: Duration,
+}
+
+impl Arrival {
+    pub(super) fn begin(now: Duration) -> Self {
+        Self { begun: now, moved: now }
+    }
+
+    pub(super) fn note_record(&mut self, now: Duration) {
+        self.moved = now;
+    }
+
+    /// Returns when its relay is of no use. One that repeats itself for ever moves, and has no end.
+    pub(super) fn ends_by(&self) -> Duration {
+        (self.moved + SNAPSHOT).min(self.begun + WHOLE_SNAPSHOT)
+    }
 }
 
 /// Tells whether a relay hears Marathon.

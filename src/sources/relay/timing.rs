@@ -20,8 +20,10 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) const READ: Duration = Duration::from_secs(3);
 /// The time for which bad news makes reads wait: its relay has read by then, or reads nothing.
 pub(super) const NEWS: Duration = Duration::from_secs(10);
-/// The longest time in which nothing of a snapshot comes.
+/// The longest time in which nothing of a snapshot comes...
 pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
+/// ...and in which a snapshot comes as a whole.
+pub(super) const WHOLE_SNAPSHOT: Duration = Duration::from_secs(180);
 /// Time without a relay after which reads fail.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Time without a relay after which the agent reads Marathon itself, and the most that is added at

@@ -144,6 +144,24 @@ fn a_relay_whose_snapshot_does_not_begin_is_left() {
     assert_ne!(world.connected, Some(relay));
 }
 
+#[test]
+fn a_relay_whose_snapshot_has_no_end_is_left() {
+    let mut world = World::new(relays(), None);
+    world.pass(0);
+    let relay = world.connected.unwrap();
+    let first = world.start(relay);
+    let (hello, app) = (&first[0], &first[1]);
+    world.receive(hello);
+    for _ in 0..35 {
+        world.receive(app);
+        world.pass(5);
+    }
+    assert_eq!(world.connected, Some(relay));
+    world.receive(app);
+    world.pass(5);
+    assert_ne!(world.connected, Some(relay));
+}
+
 /// What the mirror has is older than the event, and would refute it.
 #[test]
 fn a_read_waits_for_what_the_relay_reads_after_bad_news() {
