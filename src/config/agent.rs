@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::key_error::KeyError;
+#[cfg(test)]
+use super::reference::{DURATION, LISTENER};
 
 /// The `[agent]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,17 +23,21 @@ pub struct AgentSection {
     /// Unix socket for `vipd hold`, `vipd release`, `vipd accept` and `vipd status`.
     pub socket: PathBuf,
     /// Address of the HTTP server: the status page, `/metrics`, `/healthz` and the API.
+    #[cfg_attr(test, schemars(regex(pattern = LISTENER)))]
     pub listen: SocketAddr,
     /// Seconds between full comparisons with the kernel, 1 to 3600.
+    #[cfg_attr(test, schemars(range(min = 1, max = 3600)))]
     pub sync_period: u64,
     /// Seconds to keep an address after its last service is removed. Until then the kernel resets
     /// connections of late clients.
+    #[cfg_attr(test, schemars(range(min = 0, max = MAX_LINGER)))]
     pub linger: u64,
     /// Number of nodes that run vipd; together they limit the load on Marathon. Unless set, one per
     /// Mesos agent.
     pub agents: Option<u32>,
     /// Longest time to doubt an answer of Marathon that lacks more than half of the VIPs or real
     /// servers, as `90s`, `15m` or `1h`. Meanwhile these stay; `0s` believes every answer.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION)))]
     pub doubt: String,
 }
 

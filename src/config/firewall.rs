@@ -15,7 +15,7 @@ pub struct FirewallSection {
     /// Handling of chains that drop traffic to VIPs. `off`: only report them, in `vipd doctor`, the
     /// log and `/readyz`. `insert`: put accept rules for the prefixes of `[vip] allow` at the head
     /// of these chains.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["off", "insert"])))]
     pub allow: LetIn,
 }
 

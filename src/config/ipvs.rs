@@ -15,10 +15,13 @@ const MAX_TIMEOUT: u32 = 31 * 24 * 3600;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IpvsSection {
     /// Seconds after which an idle TCP connection is forgotten.
+    #[cfg_attr(test, schemars(range(min = 0, max = MAX_TIMEOUT)))]
     pub tcp_timeout: Option<u32>,
     /// Seconds after a FIN until a TCP connection is forgotten.
+    #[cfg_attr(test, schemars(range(min = 0, max = MAX_TIMEOUT)))]
     pub tcp_fin_timeout: Option<u32>,
     /// Seconds after which an idle UDP flow is forgotten.
+    #[cfg_attr(test, schemars(range(min = 0, max = MAX_TIMEOUT)))]
     pub udp_timeout: Option<u32>,
 }
 

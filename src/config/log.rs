@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct LogSection {
     /// Level of the log of `vipd run` and `vipd dns`: `error`, `warn`, `info`, `debug` or `trace`. The
     /// flag `--log` takes precedence. A reload of the agent changes it.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["error", "warn", "info", "debug", "trace"])))]
     pub level: LogLevel,
 }
 

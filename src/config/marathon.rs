@@ -15,11 +15,12 @@ use super::server_url::{ServerUrlError, parse_server_url};
 /// A `[[marathon]]` section of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("required" = ["urls"])))]
 pub struct MarathonSection {
     /// Name in reports, the log and metrics. Unless set, its URLs.
     pub name: Option<String>,
     /// URLs of its servers, tried in order. A path prefix is kept.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub urls: Vec<String>,
     /// User for basic authentication.
     pub user: Option<String>,

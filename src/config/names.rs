@@ -48,7 +48,7 @@ pub struct NamesSection {
     /// Resolver of this node that the agent has ask the name server for names in the zones.
     /// `resolved`: systemd-resolved, over D-Bus. `none`: set it up yourself; `vipd doctor` prints the
     /// lines.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["none", "resolved"])))]
     pub resolver: NodeResolver,
 }
 

@@ -16,6 +16,7 @@ use super::key_error::KeyError;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeSection {
     /// Dummy interface that holds the VIPs.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[^\s/:%]{1,15}$")))]
     pub interface: String,
     /// Source address of connections to IPv4 VIPs that real servers see, one of this node. Unless
     /// set, vipd takes the source address of the routes to the real servers, and follows them when
@@ -23,11 +24,11 @@ pub struct NodeSection {
     pub address: Option<Ipv4Addr>,
     /// Source address that real servers see. `always`: this node's address, for clients on other
     /// hosts. `off`: the client's own address; replies must then be routed through this node.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["always", "off"])))]
     pub masquerade: Masquerade,
     /// Ports of a VIP that have no service. `on`: they are closed. `off`: other listeners of this
     /// node may answer there.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["on", "off"])))]
     pub guard: Guard,
     /// Name of this node, which determines the order of its real servers. Unless set, the host
     /// name.
@@ -43,7 +44,7 @@ pub struct NodeSection {
     pub ipv6_forwarding: Option<bool>,
     /// Address by which real servers on this node are reached. `host-port`: the node's own.
     /// `container`: the container's. `auto`: whichever works.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["auto", "host-port", "container"])))]
     pub local_servers: LocalServers,
 }
 

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use vip::liveness::INTERVAL;
 
 use super::key_error::KeyError;
+#[cfg(test)]
+use super::reference::DURATION;
 
 /// The `[probe]` section of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,10 +17,11 @@ use super::key_error::KeyError;
 pub struct ProbeSection {
     /// What is done about hosts that fall silent, as after a power failure. `act`: send their real
     /// servers no new connections. `observe`: only tell. `off`: probe nothing.
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = ["act", "observe", "off"])))]
     pub mode: ProbeMode,
     /// Time between two echoes to a host that this node sends connections to, 100ms to 10s. A host is
     /// suspected after three to four times as long.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION)))]
     pub interval: String,
 }
 

@@ -10,6 +10,12 @@ use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
 
+/// A pattern of a duration, such as `90s` or `1h 30m`.
+pub(super) const DURATION: &str = r"^([0-9]+ ?[a-zA-Z]+ ?)+$";
+
+/// A pattern of an address to listen on.
+pub(super) const LISTENER: &str = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$";
+
 /// The `[vip]` section, which is parsed as `vip::Policy`.
 #[derive(schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -184,6 +190,52 @@ fn the_schema_takes_what_the_code_takes_and_refuses_what_it_refuses() {
         "[[marathon]]\nurls = 'http://m1:8080'\n",
     ] {
         assert!(!is_valid(invalid), "{invalid}");
+    }
+}
+
+/// Values of the right type that no node can have.
+#[test]
+fn the_schema_refuses_values_that_are_refused_at_the_start() {
+    let schema: Value = serde_json::from_str(super::SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let is_valid = |text: &str| validator.is_valid(&toml::from_str::<Value>(text).unwrap());
+    for (section, invalid, valid) in [
+        ("node", "guard = 'ON'", "guard = 'off'"),
+        ("node", "masquerade = 'on'", "masquerade = 'always'"),
+        ("node", "local-servers = 'host'", "local-servers = 'host-port'"),
+        ("node", "interface = 'a/b'", "interface = 'vipd0'"),
+        ("log", "level = 'INFO'", "level = 'trace'"),
+        ("probe", "mode = 'on'", "mode = 'observe'"),
+        ("probe", "interval = '99'", "interval = '250ms'"),
+        ("firewall", "allow = 'on'", "allow = 'insert'"),
+        ("names", "resolver = 'dnsmasq'", "resolver = 'resolved'"),
+        ("agent", "sync-period = 0", "sync-period = 3600"),
+        ("agent", "linger = 86401", "linger = 86400"),
+        ("agent", "doubt = '15'", "doubt = '1h 30m'"),
+        ("agent", "listen = '127.0.0.1:0'", "listen = '[::1]:9614'"),
+        ("ipvs", "tcp-timeout = 2678401", "tcp-timeout = 2678400"),
+        ("relay", "max-clients = 0", "max-clients = 16384"),
+        ("relay", "relays = 0", "relays = 1"),
+        ("relay", "listen = 'x'", "listen = '0.0.0.0:9615'"),
+        ("[marathon]", "name = 'a'", "urls = ['http://m1:8080']"),
+        ("[marathon]", "urls = []", "urls = ['http://m1:8080']"),
+    ] {
+        assert!(!is_valid(&format!("[{section}]\n{invalid}\n")), "{section} {invalid}");
+        assert!(is_valid(&format!("[{section}]\n{valid}\n")), "{section} {valid}");
+    }
+}
+
+/// serde's error names the words that it knows.
+#[test]
+fn the_schema_has_every_word_of_a_key() {
+    for (name, section) in &sections() {
+        for (key, schema) in section_keys(section) {
+            let Some(words) = schema["enum"].as_array() else { continue };
+            let text = format!("[{name}]\n{key} = 'no-such-word'\n");
+            let (_, problems) = super::resolve_keys(&text, Ok).unwrap();
+            let known: Vec<_> = problems[0].reason.split('`').skip(3).step_by(2).collect();
+            assert_eq!(&known, words, "{text}");
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use serde::Deserialize;
 
 use super::key_error::{KeyError, both, split_error};
+#[cfg(test)]
+use super::reference::LISTENER;
 use super::secret_file::{self, find_absent_credential, read_certificates, read_private_key};
 
 /// The `[relay]` section of the file.
@@ -22,6 +24,7 @@ use super::secret_file::{self, find_absent_credential, read_certificates, read_p
 pub struct RelaySection {
     /// Address on which `vipd relay` listens for agents. Off the loopback interface it needs
     /// `token-file` or `client-ca-file`.
+    #[cfg_attr(test, schemars(regex(pattern = LISTENER)))]
     pub listen: SocketAddr,
     /// File with the token that agents must have.
     pub token_file: Option<PathBuf>,
@@ -32,10 +35,13 @@ pub struct RelaySection {
     /// File with CA certificates, as PEM: agents must have a certificate of one of these.
     pub client_ca_file: Option<PathBuf>,
     /// Number of relays of this Marathon, which share its load.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub relays: u32,
     /// Most connections at the same time, at most 16384.
+    #[cfg_attr(test, schemars(range(min = 1, max = caps::RELAY_CLIENTS)))]
     pub max_clients: usize,
     /// Most connections from one address, and snapshots that it gets within 5 s.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub clients_per_address: usize,
 }
 
