@@ -73,7 +73,7 @@ impl Node {
         let words = split_as_bash(line);
         let [previous, current] = words.last_chunk().unwrap();
         // An end of a word is none of it: bash gives an empty one then.
-        let current = if current == ":" { "" } else { current };
+        let current = if current == ":" || current == "=" { "" } else { current };
         let script = format!(
             "source \"$SCRIPT\"; COMP_WORDS=({}); COMP_CWORD={}; COMP_LINE='{line}'; COMP_POINT={}
              function=$(complete -p vipd | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
@@ -192,6 +192,10 @@ fn bash_offers_what_the_agent_knows() {
     assert_eq!(node.bash("vipd exp"), ["explain"]);
     assert_eq!(node.bash("vipd status --summ"), ["--summary"]);
     assert_eq!(node.bash("vipd explain --output j"), ["json"]);
+    assert_eq!(node.bash("vipd explain --output=j"), ["json"]);
+    assert_eq!(node.bash("vipd status --state=deg"), ["degraded"]);
+    assert_eq!(node.bash("vipd --color=al"), ["always"]);
+    assert_eq!(node.bash("vipd --color="), ["auto", "always", "never"]);
     assert!(node.bash("vipd hold ").iter().all(|offered| offered.starts_with('-')));
 }
 

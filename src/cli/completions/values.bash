@@ -9,7 +9,11 @@ _vipd() {
     word="${words[${#words[@]} - 1]}"
     values="$("$1" complete-values -- "${words[@]:1}" 2> /dev/null)"
     if [[ -z "$values" ]]; then
+        # Bash takes the `=` of `--flag=value` for a word of its own.
+        [[ "$word" != --*=* ]] || set -- "$1" "${word#*=}" "${word%%=*}"
         _vipd_options "$@"
+        # A name of a directory goes on.
+        [[ "${#COMPREPLY[@]}" -ne 1 || ! -d "${COMPREPLY[0]}" ]] || compopt -o nospace -o filenames
         return
     fi
     # What stands before the last colon is there already.
