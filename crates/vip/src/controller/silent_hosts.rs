@@ -82,9 +82,11 @@ impl SilentHosts {
         self.withheld.iter().filter(move |(_, servers)| has_such(servers)).map(|(vip, _)| vip)
     }
 
-    /// Returns what speaks against a real server. A port that refuses TCP says nothing about UDP.
-    fn cause_against(&self, vip: &Vip, server: &SocketAddr) -> Option<Cause> {
-        let host = self.verdicts.get(&server.ip()).map(|verdict| Cause::Host(Arc::clone(verdict)));
+    /// Returns what speaks against a real server. A port that refuses TCP says nothing about UDP, and nobody
+    /// asks a container on this node whether it is there.
+    fn cause_against(&self, vip: &Vip, server: &SocketAddr, member: &Member) -> Option<Cause> {
+        let host = self.verdicts.get(&server.ip()).filter(|_| member.local.is_none());
+        let host = host.map(|verdict| Cause::Host(Arc::clone(verdict)));
         let refusing = self.refusing.get(server).filter(|_| vip.protocol == Protocol::Tcp);
         host.or_else(|| refusing.map(|verdict| Cause::Server(Arc::clone(verdict))))
     }
@@ -189,13 +191,10 @@ impl SilentHosts {
     ) {
         let selection = &mut service.selection;
         let members = selection.members.iter().filter(|(_, member)| concerns(member));
-        let cause_against = |(server, member): (&SocketAddr, &Member)| {
-            let cause = self.cause_against(vip, server)?;
-            // Nobody asks a container on this node whether it is there.
-            let is_no_host = member.local.is_some() && matches!(cause, Cause::Host(_));
-            (!is_no_host).then_some((*server, cause))
-        };
-        let silent: Vec<_> = members.filter_map(cause_against).collect();
+        let silent = members.filter_map(|(server, member)| {
+            Some((*server, self.cause_against(vip, server, member)?))
+        });
+        let silent: Vec<_> = silent.collect();
         if silent.is_empty() {
             return;
         }
@@ -247,10 +246,12 @@ impl SilentHosts {
             let held = held.and_then(|held| held.servers.get(server));
             held.is_some_and(|held| held.settings.weight > 0)
         };
-        let silence = |server: &SocketAddr| self.cause_against(vip, server)?.silence();
         let usable = members.iter().filter(|(_, member)| member.weight > 0);
-        let counts = |server: &&SocketAddr| silence(server).is_some() || is_in_use(server);
-        usable.map(|(server, _)| server).filter(counts).map(silence).min()
+        let silences = usable.map(|(server, member)| {
+            (server, self.cause_against(vip, server, member).and_then(|cause| cause.silence()))
+        });
+        let counts = silences.filter(|(server, silence)| silence.is_some() || is_in_use(server));
+        counts.map(|(_, silence)| silence).min()
     }
 
     /// Forgets the weights of real servers that have them again, or that are no longer wanted.

@@ -106,7 +106,11 @@ fn place_on_ring(node: &NodeFacts, cluster: &ClusterFacts) -> IpAddr {
     let nodes = &cluster.nodes;
     let own = node.own.iter().find(|own| nodes.contains(*own)).copied();
     let by_hash = || {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&node.own);
+        // Each container that comes and goes brings a link-local address of its bridge port.
+        let is_lasting =
+            |own: &&IpAddr| !matches!(own, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let lasting: Vec<_> = node.own.iter().filter(is_lasting).collect();
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&lasting);
         let place = hash.checked_rem(nodes.len() as u64)?;
         nodes.iter().nth(usize::try_from(place).ok()?).copied()
     };

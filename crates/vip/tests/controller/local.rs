@@ -132,4 +132,10 @@ fn a_verdict_about_a_host_says_nothing_about_a_container_on_this_node() {
         world.app("/web", Some(claims.clone()));
         assert_eq!(weights(&world), both, "{silence:?}");
     }
+    // It serves, so that nothing spares another one whose host has lost its power.
+    let host = "10.0.0.2".parse().unwrap();
+    let evidence = Evidence { silent_for: seconds(1), echoes: 3, connects: 1, others_answering: 1 };
+    let verdict = HostVerdict { host, silence: Some(Silence::Suspected), evidence };
+    world.hear(Input::Verdicts(vec![verdict]));
+    assert_eq!(weights(&world), [both[0], ("10.0.0.2:31002", Some(0))]);
 }
