@@ -39,6 +39,11 @@ pub fn check_addresses(facts: &AddressFacts<'_>) -> Vec<Check> {
         .filter(|(_, address)| facts.outward.contains(address))
         .map(|(prefix, _)| prefix)
         .collect();
+    let unread = facts.observed.node.unread.iter();
+    checks.extend(unread.map(|why| {
+        let advice = "let the user of the agent read it: VIPs are judged without it";
+        Check::warning(why.clone(), advice)
+    }));
     checks.extend(looping.into_iter().map(|prefix| {
         // A note: most nodes get no such packets, and other hosts of the prefix would be cut off.
         Check::note(

@@ -222,6 +222,7 @@ impl GatheredClaims {
             )],
             Beside::Agent(_) | Beside::Alone => Vec::new(),
         };
+        self.findings.extend(observed.node.unread.iter().cloned());
         Ok(Survey { observed, desired, plan, findings: self.findings, missing })
     }
 

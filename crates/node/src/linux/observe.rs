@@ -54,6 +54,8 @@ pub(super) fn observe_node(
     learnt.add_learnt(socket, &mut observed.addresses)?;
     match listening::read_listening(listening.as_deref()) {
         Ok(sockets) => *listening = Some(sockets),
+        // Without any, every container with a host port would seem to listen there.
+        Err(error) if listening.is_none() => return Err(error),
         // Those of the last reading count on.
         Err(error) => {
             let why = format!("the listening sockets can't be read: {}", error_chain(&error));
