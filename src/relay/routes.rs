@@ -71,9 +71,19 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/accept", post(answer_accept))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), check_token));
     let pace = middleware::from_fn_with_state(Arc::clone(&shared), check_pace);
-    let is_local = shared.is_local && !shared.has_tls;
-    let guard = move |request: Request, next: Next| guard_answer(is_local, request, next);
-    open.merge(closed).layer(pace).layer(middleware::from_fn(guard)).with_state(shared)
+    let guard = middleware::from_fn_with_state(Arc::clone(&shared), check_host);
+    open.merge(closed).layer(guard).layer(pace).with_state(shared)
+}
+
+/// Refuses requests for the name of another site, of which a browser takes an answer here for that site's.
+/// Such a page has no token, and no certificate for its name.
+async fn check_host(State(shared): SharedState, request: Request, next: Next) -> Response {
+    let is_local = shared.is_local && !shared.has_tls && shared.token.is_none();
+    let answer = guard_answer(is_local, request, next).await;
+    if answer.status() == StatusCode::MISDIRECTED_REQUEST {
+        shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+    }
+    answer
 }
 
 async fn check_pace(
@@ -303,7 +313,8 @@ async fn answer_accept(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    // A page whose name leads to this host is of this site to its browser, and can send the header.
+    // A page whose name leads to this host is of this site to its browser, and can send the header: a
+    // browser would even add a token that it was given for that name.
     let is_rebound = !shared.has_tls && foreign_host(&headers).is_some();
     if is_rebound || !peer.is_here || !headers.contains_key(ACCEPT_HEADER) {
         shared.counts.refused.fetch_add(1, Ordering::Relaxed);
