@@ -255,16 +255,22 @@ impl Global {
         &self,
         secrets: Secrets,
     ) -> Result<(Config, Vec<ConfigProblem>)> {
+        let mut unreadable = None;
         let text = match read_text(self.config.as_deref()) {
-            // A file that is there and says nothing is like one that says nonsense.
-            Err(error) if self.config.is_none() || error.is::<NotText>() => {
-                let config = self.resolve_file(ConfigFile::default(), secrets)?;
-                return Ok((config, vec![ConfigProblem::of_file(&error)]));
+            Ok(text) => text.unwrap_or_default(),
+            Err(error) => {
+                let legible = error.downcast_ref().map(|NotText { legible, .. }| legible.clone());
+                if legible.is_none() && self.config.is_some() {
+                    return Err(error);
+                }
+                unreadable = Some(ConfigProblem::of_file(&error));
+                // Its other lines may name the socket and the lock.
+                legible.unwrap_or_default()
             }
-            text => text?.unwrap_or_default(),
         };
         let resolve = |file| self.resolve_file(file, secrets);
-        let (mut config, problems) = resolve_keys(&text, resolve)?;
+        let (mut config, mut problems) = resolve_keys(&text, resolve)?;
+        problems.splice(0..0, unreadable);
         // Without its credentials or its authority, a Marathon would be asked otherwise than is meant.
         if problems.iter().any(ConfigProblem::may_concern_marathons) {
             config.marathons.clear();
@@ -277,7 +283,7 @@ impl Global {
         let path = self.config_path().display();
         let describe = |problem: &ConfigProblem| match problem.line {
             Some(_) => format!("{path} {problem}: ignored; `vipd config check` shows all problems"),
-            None => format!("{problem}: going on with the defaults"),
+            None => format!("{problem}: going on with what is legible, and the defaults"),
         };
         problems.iter().map(describe).collect()
     }

@@ -63,7 +63,7 @@ pub fn read_text(path: Option<&Path>) -> Result<Option<String>> {
     let mut bytes = Vec::new();
     match open_named_file(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => {
-            let text = String::from_utf8(bytes).map_err(|error| NotText::after(error.as_bytes()));
+            let text = String::from_utf8(bytes).map_err(|error| NotText::of(error.as_bytes()));
             Ok(Some(text.with_context(|| format!("cannot read {}", path.display()))?))
         }
         Err(error) if !named && error.kind() == ErrorKind::NotFound => Ok(None),
@@ -72,17 +72,20 @@ pub fn read_text(path: Option<&Path>) -> Result<Option<String>> {
 }
 
 /// The file has a byte that is no text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} has a byte that is not UTF-8: save the file as UTF-8")]
 pub struct NotText {
     line: usize,
+    /// The file with a placeholder for each such byte.
+    pub legible: String,
 }
 
 impl NotText {
     /// Finds the first such byte.
-    fn after(bytes: &[u8]) -> Self {
+    fn of(bytes: &[u8]) -> Self {
         let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        Self { line: 1 + valid.matches('\n').count() }
+        let legible = String::from_utf8_lossy(bytes).into_owned();
+        Self { line: 1 + valid.matches('\n').count(), legible }
     }
 }
 
