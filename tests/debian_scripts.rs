@@ -200,6 +200,13 @@ fn an_upgrade_restarts_a_relay_only_with_a_configuration_that_it_takes() {
     let (called, is_restarted, says_why) = upgrade();
     assert!(!is_restarted && says_why, "{called}");
     assert!(called.contains("systemctl try-restart --no-block vipd.service\n"), "{called}");
+    // What a changed unit has it read isn't known.
+    let unit = node.path("etc/systemd/system/vipd-relay.service");
+    fs::create_dir_all(unit.parent().unwrap()).unwrap();
+    fs::write(&unit, "[Service]\nEnvironmentFile=/etc/default/vipd-relay\n").unwrap();
+    let (called, is_restarted, _) = upgrade();
+    assert!(is_restarted && !called.contains("--relay"), "{called}");
+    fs::remove_file(&unit).unwrap();
     // An invalid configuration of the agent is no reason to leave a relay as it is.
     node.put_program(
         "runuser",
