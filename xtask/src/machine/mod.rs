@@ -107,7 +107,7 @@ impl Machine {
     fn guests_at_once(self) -> usize {
         match self {
             Self::Host => 1,
-            Self::Uml => 4,
+            Self::Uml => uml::GUESTS,
             Self::Qemu(_) => 2,
         }
     }

@@ -19,6 +19,9 @@ const INIT: &str = include_str!("uml-init.sh");
 /// A library that lets user-mode Linux run on CPUs with AMX.
 const XSTATE: &str = include_str!("uml-xstate.c");
 
+/// Guests that run at the same time: each uses a quarter of a processor.
+pub(super) const GUESTS: usize = 4;
+
 /// The guest's memory in MiB, a sparse file: the host provides only the pages that the guest
 /// touches.
 const MEMORY: u64 = 2048;
@@ -105,7 +108,9 @@ fn memory_dir() -> PathBuf {
     let free = Command::new("df").args(["--output=avail", "-BM"]).arg(shm).output().ok();
     let free = free.and_then(|output| free_mib(&String::from_utf8_lossy(&output.stdout)));
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    if free.is_some_and(|free| free > MEMORY) && !is_noexec(&mounts, "/dev/shm") {
+    // All guests ask before one has used any.
+    let needed = MEMORY * GUESTS as u64;
+    if free.is_some_and(|free| free > needed) && !is_noexec(&mounts, "/dev/shm") {
         shm.to_owned()
     } else {
         std::env::temp_dir()
