@@ -50,6 +50,10 @@ pub(super) const MIN_SILENCE: Duration = Duration::from_millis(500);
 /// shorter than the least silence of a suspected host.
 pub(super) const PROOF: Duration = Duration::from_millis(450);
 
+/// The time for which nothing is said against hosts after all were silent. The kernel asks for the address of
+/// a neighbour once a second (`net.ipv4.neigh.*.retrans_time_ms`).
+pub(super) const SETTLING: Duration = Duration::from_millis(1500);
+
 /// The delay of the program's own wake-up beyond which a round is void, and that beyond which all
 /// earlier silence is.
 pub(super) const LATE: Duration = Duration::from_millis(150);

@@ -13,8 +13,8 @@ use super::connections::Connections;
 use super::echoes::Echoes;
 use super::host::{Host, Return};
 use super::timing::{
-    FRESH_PROOF, JITTER, LATE, LOOKS, MASS, PROOF, RARELY, REVIEW, SECOND_LOOK, STANDSTILL,
-    stretched_pace,
+    FRESH_PROOF, JITTER, LATE, LOOKS, MASS, PROOF, RARELY, REVIEW, SECOND_LOOK, SETTLING,
+    STANDSTILL, stretched_pace,
 };
 use super::{
     ConnectResult, Evidence, HostVerdict, Order, ProbeStatus, Silence, WatchList, Watched,
@@ -47,6 +47,8 @@ pub struct Liveness {
     /// The present pause between rounds.
     pace: Duration,
     blind_since: Option<Duration>,
+    /// Until then nothing is said against hosts, since none answered until a moment ago.
+    settled_at: Duration,
     budget: Budget,
     random: Rng,
     /// News about hosts since they were last taken.
@@ -77,6 +79,7 @@ impl Liveness {
             witnesses_at: Duration::ZERO,
             pace: interval,
             blind_since: None,
+            settled_at: Duration::ZERO,
             budget: Budget::default(),
             random: Rng::with_seed(seed),
             verdicts: BTreeMap::new(),
@@ -128,11 +131,13 @@ impl Liveness {
             && witness.is_recent(sequence)
         {
             witness.note_sign(received_at);
-            self.blind_since = None;
+            self.see_again(received_at);
+        }
+        if self.hosts.get(&address).is_some_and(|host| host.echoes.is_recent(sequence)) {
+            self.see_again(received_at);
         }
         let Some(host) = self.hosts.get_mut(&address) else { return };
         if host.echoes.is_recent(sequence) {
-            self.blind_since = None;
             self.heard.extend((!host.echoes.was_heard()).then_some(address));
             let returned = host.on_echo(received_at);
             self.note_return(address, returned);
@@ -153,10 +158,12 @@ impl Liveness {
             self.connections.forget_silence();
         }
         let address = server.ip();
+        if result == ConnectResult::Answered && self.hosts.contains_key(&address) {
+            self.see_again(now);
+        }
         let Some(host) = self.hosts.get_mut(&address) else { return };
         match result {
             ConnectResult::Answered => {
-                self.blind_since = None;
                 self.heard.extend((!host.echoes.was_heard()).then_some(address));
                 let returned = host.on_connected(now);
                 self.note_return(address, returned);
@@ -313,6 +320,9 @@ impl Liveness {
             }
             return;
         };
+        if now < self.settled_at {
+            return self.forget_silence(now);
+        }
         let mut is_asking = false;
         let mut dead = Vec::new();
         let mut looks = 0;
@@ -386,6 +396,9 @@ impl Liveness {
             self.go_blind(now);
             return;
         };
+        if now < self.settled_at {
+            return self.forget_silence(now);
+        }
         let is_mass = is_mass_silence(&self.hosts, now);
         let mut mute_left = MuteLeft::count(&self.hosts);
         for address in silent {
@@ -430,6 +443,15 @@ impl Liveness {
     fn go_blind(&mut self, now: Duration) {
         self.blind_since.get_or_insert(now);
         self.forget_silence(now);
+    }
+
+    /// Takes in that a host answers, and gives the others a moment if none did until now: neighbours whose
+    /// addresses the kernel couldn't look up meanwhile are not reached all at once.
+    fn see_again(&mut self, now: Duration) {
+        if self.blind_since.take().is_some() {
+            self.settled_at = now + SETTLING;
+            self.forget_silence(now);
+        }
     }
 
     fn forget_silence(&mut self, now: Duration) {

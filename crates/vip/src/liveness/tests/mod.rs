@@ -218,10 +218,28 @@ fn a_host_that_died_while_this_node_was_cut_off_is_seen_afterwards() {
     world.run_for(ms(5000));
     world.has_link = true;
     let then = world.now;
-    world.run_for(ms(1500));
+    // Neighbours have a moment to be found again.
+    world.run_for(ms(3000));
     let verdicts = world.verdicts_since(then);
     assert_eq!(verdicts.len(), 1, "{verdicts:?}");
     assert_eq!((verdicts[0].1, verdicts[0].2), (host(3), SUSPECTED));
+}
+
+/// As where the kernel looks neighbours up again, one of them a second later than the others.
+#[test]
+fn a_host_that_answers_later_than_others_after_this_nodes_own_trouble_is_not_suspected() {
+    let mut world = World::new(3, 1, 1);
+    world.run_for(ms(5000));
+    for is_gone in [false, true] {
+        world.has_link = false;
+        world.run_for(ms(5000));
+        (world.has_link, world.peer(0).has_power) = (true, false);
+        world.run_for(ms(1200));
+        world.peer(0).has_power = !is_gone;
+        world.run_for(ms(2000));
+        let found: Vec<_> = world.verdicts.iter().map(|(_, verdict)| verdict.host).collect();
+        assert_eq!(found, if is_gone { vec![host(0)] } else { Vec::new() });
+    }
 }
 
 #[test]
