@@ -102,8 +102,8 @@ impl Machine {
         Ok(all)
     }
 
-    /// Returns how many guests run at the same time. Tests wait most of the time: user-mode Linux uses a
-    /// quarter of a processor, QEMU in software most of one.
+    /// Returns how many guests run at the same time. Tests wait much of the time: user-mode Linux uses less
+    /// than half of a processor, QEMU in software most of one.
     fn guests_at_once(self) -> usize {
         match self {
             Self::Host => 1,

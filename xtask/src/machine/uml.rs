@@ -19,8 +19,8 @@ const INIT: &str = include_str!("uml-init.sh");
 /// A library that lets user-mode Linux run on CPUs with AMX.
 const XSTATE: &str = include_str!("uml-xstate.c");
 
-/// Guests that run at the same time: each uses a quarter of a processor.
-pub(super) const GUESTS: usize = 4;
+/// Guests that run at the same time. Four keep two processors busy, so that the tests disturb each other.
+pub(super) const GUESTS: usize = 3;
 
 /// The guest's memory in MiB, a sparse file: the host provides only the pages that the guest
 /// touches.
