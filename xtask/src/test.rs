@@ -11,6 +11,7 @@ use crate::cargo::{Workspace, cargo_command};
 use crate::cargo_tool::CARGO_DENY;
 use crate::libtest::Tally;
 use crate::machine::Machine;
+use crate::package::BuildAhead;
 use crate::progress::Step;
 use crate::python_package::PACKAGES;
 use crate::suite::Report;
@@ -70,7 +71,10 @@ pub(crate) fn run_test_steps(on: Option<Machine>) -> Result<bool> {
     tools::ensure_installed(tools::READERS)?;
     tools::ensure_installed(tools::SHELLS)?;
     tools::ensure_installed(tools::NAME_SERVER)?;
-    let target = Workspace::read_metadata()?.target_directory;
+    let workspace = Workspace::read_metadata()?;
+    // The tests of the package need it at the end, and the steps before leave processors idle.
+    let _ahead = BuildAhead::start(&workspace)?;
+    let target = workspace.target_directory;
     let mut programs = tools::ensure_unpacked(tools::UNPACKED, &target)?;
     programs.extend(CARGO_DENY.ensure_installed(&target)?);
     let path = tools::path_with(&programs);

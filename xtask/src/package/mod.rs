@@ -18,6 +18,8 @@ use crate::progress::Step;
 use crate::suite::{Report, Suite};
 use crate::{summary, tools};
 
+pub(crate) use self::release::BuildAhead;
+
 /// Tools that make a guest a node.
 const NODE: &[tools::Tool] =
     &[tools::tool("/lib/systemd/systemd", "systemd"), tools::tool("adduser", "adduser")];
