@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The request of an agent.
-const REQUEST: &str = "GET /v1/stream HTTP/1.1\r\nhost: relay\r\naccept: text/event-stream\r\n\
+const REQUEST: &str = "GET /v1/stream HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\
                        accept-encoding: gzip\r\n\r\n";
 
 /// One connection, and what has come on it since the last mark.

@@ -43,7 +43,7 @@ pub(crate) fn measure_loss(vipd: &Path, agents: usize) {
 /// Returns the number of streams of a relay.
 fn count_streams(address: SocketAddr) -> u64 {
     let mut socket = TcpStream::connect(address).unwrap();
-    let request = "GET /v1/status HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n";
+    let request = "GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     socket.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
