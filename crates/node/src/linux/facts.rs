@@ -153,6 +153,7 @@ fn is_link_local_v6(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::tests::unicast_route;
     use super::*;
 
     fn address(interface: u32, address: &str) -> Address {
@@ -167,17 +168,8 @@ mod tests {
     }
 
     fn route(table: u32, destination: &str, interface: u32) -> Route {
-        Route {
-            table,
-            kind: if table == 255 { RouteType::Local } else { RouteType::Unicast },
-            protocol: RouteProtocol::Boot,
-            destination: destination.parse().unwrap(),
-            interface: Some(interface),
-            gateways: Vec::new(),
-            source: None,
-            mtu: None,
-            metric: 0,
-        }
+        let kind = if table == 255 { RouteType::Local } else { RouteType::Unicast };
+        Route { table, kind, interface: Some(interface), ..unicast_route(destination) }
     }
 
     fn from(source: &str, mut route: Route) -> Route {

@@ -34,23 +34,12 @@ fn leads_outward(entry: &Route) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_route::route::RouteProtocol;
-
+    use super::super::route::tests::unicast_route;
     use super::*;
 
     #[test]
     fn a_part_of_the_default_route_leads_outward_as_the_whole_does() {
-        let entry = |destination: &str| Route {
-            table: 254,
-            kind: RouteType::Unicast,
-            protocol: RouteProtocol::Boot,
-            destination: destination.parse().unwrap(),
-            interface: Some(9),
-            gateways: Vec::new(),
-            source: None,
-            mtu: None,
-            metric: 0,
-        };
+        let entry = unicast_route;
         for destination in ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "2000::/3"] {
             assert!(leads_outward(&entry(destination)), "{destination}");
         }

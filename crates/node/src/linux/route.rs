@@ -262,8 +262,23 @@ fn route_to(address: IpAddr) -> RouteMessage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A route over interface 9.
+    pub(in super::super) fn unicast_route(destination: &str) -> Route {
+        Route {
+            table: MAIN,
+            kind: RouteType::Unicast,
+            protocol: RouteProtocol::Boot,
+            destination: destination.parse().unwrap(),
+            interface: Some(9),
+            gateways: Vec::new(),
+            source: None,
+            mtu: None,
+            metric: 0,
+        }
+    }
     use netlink_packet_route::route::RouteNextHop;
 
     #[test]

@@ -136,26 +136,13 @@ fn as_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::tests::unicast_route;
     use super::*;
-
-    fn route(destination: &str) -> Route {
-        Route {
-            table: route::MAIN,
-            kind: RouteType::Unicast,
-            protocol: RouteProtocol::Boot,
-            destination: destination.parse().unwrap(),
-            interface: Some(9),
-            gateways: Vec::new(),
-            source: None,
-            mtu: None,
-            metric: 0,
-        }
-    }
 
     #[test]
     fn parts_of_the_default_route_stand_for_it_where_it_is_gone() {
         let found = |destinations: &[&str]| {
-            let routes: Vec<_> = destinations.iter().map(|text| route(text)).collect();
+            let routes: Vec<_> = destinations.iter().map(|text| unicast_route(text)).collect();
             find_default(&routes).map(|route| route.destination.to_string())
         };
         let rest = ["10.0.0.0/8", "::/0", "224.0.0.0/4"];
