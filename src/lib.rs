@@ -11,6 +11,7 @@ pub mod config;
 pub mod doctor;
 #[doc(hidden)]
 pub mod fuzz;
+mod http_answer;
 pub mod import;
 pub mod logging;
 pub mod relay;

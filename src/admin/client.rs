@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use marathon::events::sse::Decoder;
 use node::folder::{Folder, SocketFile, split_path};
 use reqwest::{Method, StatusCode, Url};
@@ -17,6 +17,7 @@ use vip::naming::VipName;
 use super::answer::{Accepted, Reassigned};
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::Hold;
+use crate::http_answer::read_bounded;
 use crate::report::agent::AgentReport;
 use crate::report::explanation::Explanation;
 use crate::report::names::ReportedLabel;
@@ -376,14 +377,8 @@ impl AgentClient {
     }
 }
 
-/// Reads an answer. Whoever answers in place of an agent must not take this process's memory.
-async fn read_whole(mut response: reqwest::Response) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await? {
-        ensure!(body.len() + bytes.len() <= caps::ANSWER, "its answer has no end");
-        body.extend_from_slice(&bytes);
-    }
-    Ok(body)
+async fn read_whole(response: reqwest::Response) -> Result<Vec<u8>> {
+    read_bounded(response).await?.context("its answer has no end")
 }
 
 /// Returns an address at which a listener on this one is reached from its own host.

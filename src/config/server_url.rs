@@ -2,19 +2,19 @@
 
 use marathon::client::Url;
 
-/// What is wrong with such a URL. It is never quoted: it may hold a password.
+/// The fault of such a URL. The URL is never quoted: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServerUrlError {
-    /// It can't be parsed.
+    /// No URL at all.
     #[error("is not a URL")]
     Malformed,
-    /// It is of another scheme than HTTP and HTTPS, or has port 0.
+    /// A URL of another scheme than HTTP and HTTPS, or with port 0.
     #[error("is not the URL of a server")]
     NotOfServer,
-    /// It has a query or a fragment.
+    /// A query or a fragment.
     #[error("has a part after `?` or `#`, which no request would have: leave it out")]
     HasQuery,
-    /// It has a user or a password.
+    /// A user or a password.
     #[error("contains a user or a password, which others can see")]
     HasSecret,
 }

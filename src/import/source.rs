@@ -13,10 +13,10 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 use vip::naming::{DEFAULT_ZONE, NameSettings, VipName};
 
-use crate::config::{ServerUrlError, parse_server_url};
-
 use super::elsewhere::{Elsewhere, There};
 use super::records::parse_records;
+use crate::config::{ServerUrlError, parse_server_url};
+use crate::http_answer::read_bounded;
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -47,13 +47,13 @@ pub enum ImportSource {
 /// The error for a text that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// It is nothing that can be asked.
+    /// Nothing that can be asked.
     #[error(
-        "names nothing that can be asked: write http://ADDRESS:62080/v1/records, a file with what that answers, or dns://ADDRESS[:PORT] \
-         with an IP address"
+        "names nothing that can be asked: write http://ADDRESS:62080/v1/records, a file with what that \
+         answers, or dns://ADDRESS[:PORT] with an IP address"
     )]
     NoSource,
-    /// It is a URL that isn't that of a server.
+    /// A URL that isn't that of a server.
     #[error(transparent)]
     Url(#[from] ServerUrlError),
 }
@@ -125,7 +125,7 @@ fn read_file(path: &str) -> Result<Vec<u8>> {
     };
     let mut json = Vec::new();
     reader.take(caps::ANSWER as u64 + 1).read_to_end(&mut json)?;
-    check_length(json.len())?;
+    ensure!(json.len() <= caps::ANSWER, too_long());
     Ok(json)
 }
 
@@ -133,21 +133,15 @@ fn fetch_list(url: &Url) -> Result<Vec<u8>> {
     let read = async {
         let builder = reqwest::Client::builder().redirect(Policy::none()).timeout(LIST_WITHIN);
         let builder = builder.no_proxy().dns_resolver(Arc::new(HostNames));
-        let mut answer = builder.build()?.get(url.clone()).send().await?;
+        let answer = builder.build()?.get(url.clone()).send().await?;
         ensure!(answer.status().is_success(), "it answers with status {}", answer.status());
-        let mut json = Vec::new();
-        while let Some(bytes) = answer.chunk().await? {
-            json.extend_from_slice(&bytes);
-            check_length(json.len())?;
-        }
-        Ok(json)
+        read_bounded(answer).await?.with_context(too_long)
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(read)
 }
 
-fn check_length(length: usize) -> Result<()> {
-    ensure!(length <= caps::ANSWER, "longer than {} MiB", caps::ANSWER >> 20);
-    Ok(())
+fn too_long() -> String {
+    format!("longer than {} MiB", caps::ANSWER >> 20)
 }
 
 /// Asks a server for each name.

@@ -8,7 +8,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// What is published within this time counts as published at its end.
 const APART: Duration = Duration::from_secs(1);
 
-/// What an agent has not begun to take.
+/// Records that an agent has not begun to take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Untaken {
     pub(super) bytes: u64,

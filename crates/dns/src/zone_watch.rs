@@ -19,7 +19,7 @@ use crate::reload::LoadedFile;
 use crate::zone::{OwnZones, Zone};
 use crate::zone_file::ZoneFileError;
 
-/// How often, and how many times, a file is tried again that this process may not read. systemd creates
+/// The pause between attempts at a file that this process may not read, and their number. systemd creates
 /// the directory of a service as root's, and gives it to the service's user a moment later.
 const DENIED_RETRY: (Duration, usize) = (Duration::from_millis(100), 20);
 

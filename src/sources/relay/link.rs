@@ -33,7 +33,7 @@ pub(super) enum Link {
     },
 }
 
-/// How a snapshot comes.
+/// The arrival of a snapshot.
 #[derive(Debug)]
 pub(super) struct Arrival {
     begun: Duration,

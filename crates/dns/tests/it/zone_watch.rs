@@ -94,7 +94,7 @@ fn only_a_regular_file_is_read() {
     assert_eq!(load(), 3);
 }
 
-/// What all threads logged.
+/// The log of all threads.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

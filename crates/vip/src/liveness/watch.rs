@@ -133,15 +133,14 @@ impl Liveness {
             witness.note_sign(received_at);
             self.see_again(received_at);
         }
-        if self.hosts.get(&address).is_some_and(|host| host.echoes.is_recent(sequence)) {
-            self.see_again(received_at);
+        if !self.hosts.get(&address).is_some_and(|host| host.echoes.is_recent(sequence)) {
+            return;
         }
+        self.see_again(received_at);
         let Some(host) = self.hosts.get_mut(&address) else { return };
-        if host.echoes.is_recent(sequence) {
-            self.heard.extend((!host.echoes.was_heard()).then_some(address));
-            let returned = host.on_echo(received_at);
-            self.note_return(address, returned);
-        }
+        self.heard.extend((!host.echoes.was_heard()).then_some(address));
+        let returned = host.on_echo(received_at);
+        self.note_return(address, returned);
     }
 
     /// Takes in that an echo could not be sent, for a reason on this node.
