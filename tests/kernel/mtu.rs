@@ -142,8 +142,16 @@ fn forget_exceptions() {
     ip("-6 route flush cache");
 }
 
-/// Complaints so far: messages that a packet was too big, and segments of TCP that were sent again.
-fn complaints() -> [u64; 2] {
+/// Complaints so far.
+#[derive(Debug, PartialEq)]
+struct Complaints {
+    /// Messages that a packet was too big.
+    too_big: u64,
+    /// Segments of TCP that were sent again.
+    sent_again: u64,
+}
+
+fn complaints() -> Complaints {
     let v4 = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let v6 = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
     let v4 = |protocol: &str, name: &str| {
@@ -154,7 +162,7 @@ fn complaints() -> [u64; 2] {
     };
     let v6 = v6.lines().find_map(|line| line.strip_prefix("Icmp6InPktTooBigs")).unwrap();
     let too_big = v4("Icmp:", "InDestUnreachs") + v6.trim().parse::<u64>().unwrap();
-    [too_big, v4("Tcp:", "RetransSegs")]
+    Complaints { too_big, sent_again: v4("Tcp:", "RetransSegs") }
 }
 
 /// Uploads to a VIP.
@@ -167,6 +175,24 @@ fn upload(vip: SocketAddr) {
     let mut told = String::new();
     stream.read_to_string(&mut told).unwrap();
     assert_eq!(told, UPLOAD.to_string(), "{vip}");
+}
+
+/// Uploads to a VIP without complaints. A kernel that stood still sends segments again, too, because
+/// their timers ran out, but seldom twice in a row; those that are too big are sent again each time.
+#[track_caller]
+fn upload_smoothly(vip: SocketAddr) {
+    let seen: Vec<_> = (0..3)
+        .map(|_| {
+            forget_exceptions();
+            let before = complaints();
+            upload(vip);
+            let after = complaints();
+            assert_eq!(after.too_big, before.too_big, "{vip}: an upload");
+            after.sent_again - before.sent_again
+        })
+        .take_while(|sent_again| *sent_again > 0)
+        .collect();
+    assert!(seen.len() < 3, "{vip}: segments of uploads that were sent again: {seen:?}");
 }
 
 /// Sends a datagram to a VIP, once.
@@ -191,12 +217,10 @@ fn nothing_is_too_big(mtu: usize) {
             forget_exceptions();
             let before = complaints();
             assert_eq!(send_datagram(vip, length).ok(), Some(length.to_string()), "{vip}");
-            assert_eq!(complaints(), before, "{vip}: a datagram of {length} bytes");
+            let (too_big, before) = (complaints().too_big, before.too_big);
+            assert_eq!(too_big, before, "{vip}: a datagram of {length} bytes");
         }
-        forget_exceptions();
-        let before = complaints();
-        upload(vip);
-        assert_eq!(complaints(), before, "{vip}: an upload");
+        upload_smoothly(vip);
     }
 }
 
@@ -315,7 +339,7 @@ fn a_link_that_is_narrow_further_away_is_learnt_while_the_kernel_knows_it() {
     have_mtu("1500");
     let before = complaints();
     vips().into_iter().for_each(upload);
-    assert_ne!(complaints()[0], before[0], "the kernel learns");
+    assert_ne!(complaints().too_big, before.too_big, "the kernel learns");
     let differs = run(&["diff"], &apps);
     assert_eq!(differs.code, Some(1), "{differs:?}");
     assert!(differs.out.contains("mtu of the node's own connections 1500 -> 1300"), "{differs:?}");

@@ -17,12 +17,18 @@ pub(crate) struct Tally {
     /// Features that the kernel lacks, as `test: feature`. The test skipped a part or all of
     /// itself; the test runner counts it as passed.
     pub(crate) lacks: Vec<String>,
+    /// Tests that failed.
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
     /// Measurements of a benchmark, as `name value unit`.
     #[serde(default)]
     pub(crate) figures: Vec<String>,
     /// The running test; tests run one at a time.
     #[serde(skip)]
     pub(crate) test: String,
+    /// True in the list of failed tests, which a blank line ends.
+    #[serde(skip)]
+    pub(crate) lists_failures: bool,
 }
 
 impl Tally {
@@ -37,6 +43,10 @@ impl Tally {
         }
         if let Some((_, what)) = line.split_once(LACK) {
             self.lacks.push(format!("{}: {}", self.test, what.trim()));
+        }
+        match line.strip_prefix("    ") {
+            Some(test) if self.lists_failures => self.failures.push(test.to_owned()),
+            _ => self.lists_failures = line == "failures:",
         }
         let Some(closing) = line.strip_prefix("test result: ") else { return };
         let Some((_, counts)) = closing.split_once(". ") else { return };
@@ -107,6 +117,26 @@ mod tests {
              ok\n",
         );
         assert_eq!(tally.lacks, ["matrix: scheduler twos", "matrix: the moon"]);
+    }
+
+    #[test]
+    fn failed_tests_are_named_once() {
+        let tally = tally(
+            "test a::one ... FAILED\n\
+             \n\
+             failures:\n\
+             \n\
+             ---- a::one stdout ----\n\
+             \x20   assertion failed\n\
+             \n\
+             failures:\n\
+             \x20   a::one\n\
+             \x20   two\n\
+             \n\
+             \x20   other\n\
+             test result: FAILED. 0 passed; 2 failed; 0 ignored\n",
+        );
+        assert_eq!(tally.failures, ["a::one", "two"]);
     }
 
     #[test]

@@ -50,6 +50,22 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Takes in the outcome of the failed tests in a guest of their own.
+    pub(crate) fn add_rerun(&mut self, rerun: Self) {
+        self.took += rerun.took;
+        if rerun.problem.is_none() {
+            self.problem = None;
+            self.tally.failed -= rerun.tally.passed;
+            self.tally.passed += rerun.tally.passed;
+            self.tally.lacks.extend(rerun.tally.lacks);
+        }
+    }
+
+    /// Returns the tests that failed beside other guests and passed alone.
+    pub(crate) fn passed_alone(&self) -> &[String] {
+        if self.problem.is_none() { &self.tally.failures } else { &[] }
+    }
+
     /// Makes the outcome of a suite that did not run to its end.
     pub(crate) fn unfinished(suite: &Suite, why: &str) -> Self {
         Self {
@@ -99,6 +115,26 @@ pub(crate) fn split_suites(
     }
     split.retain(|part| !part.is_empty());
     Ok(split)
+}
+
+/// Failed tests that are worth another run: where more fail, it isn't the other guests.
+const RERUN: usize = 3;
+
+/// Returns the suites that run those tests again that failed in these parts. Empty if nothing failed, if
+/// much did, or if a part failed in another way.
+pub(crate) fn failed_suites(parts: &[Suite], outcomes: &[Outcome]) -> Vec<Suite> {
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.problem.is_some()).collect();
+    let tests: usize = failed.iter().map(|outcome| outcome.tally.failures.len()).sum();
+    if tests > RERUN || failed.iter().any(|outcome| outcome.tally.failures.is_empty()) {
+        return Vec::new();
+    }
+    let rerun = |outcome: &&Outcome| {
+        let mut suite = parts.iter().find(|suite| suite.name == outcome.name)?.clone();
+        suite.args.retain(|arg| arg.starts_with("--"));
+        suite.args.extend(outcome.tally.failures.iter().cloned());
+        Some(suite)
+    };
+    failed.iter().filter_map(rerun).collect()
 }
 
 /// Returns the names of the tests of a suite that run.
@@ -243,6 +279,42 @@ mod tests {
                 "--test-threads=1".as_ref()
             ])
         );
+    }
+
+    #[test]
+    fn few_failed_tests_run_again_alone_and_that_counts() {
+        let part = Suite { args: vec!["--exact".into(), "a".into(), "b".into()], ..suite() };
+        let failing = |failures: &[&str]| Outcome {
+            problem: Some("exit status: 101".into()),
+            tally: Tally {
+                passed: 5,
+                failed: 1,
+                failures: failures.iter().map(|test| (*test).to_owned()).collect(),
+                ..Tally::default()
+            },
+            ..Outcome::unfinished(&part, "")
+        };
+        let again = |outcome: &Outcome| {
+            failed_suites(std::slice::from_ref(&part), std::slice::from_ref(outcome))
+        };
+        let mut outcome = failing(&["b"]);
+        let rerun = again(&outcome);
+        assert_eq!(rerun.len(), 1);
+        assert_eq!(rerun[0].args, ["--exact", "b"]);
+        assert!(again(&failing(&[])).is_empty(), "the guest died");
+        assert!(again(&failing(&["a", "b", "c", "d"])).is_empty(), "too many");
+        assert!(again(&Outcome { problem: None, ..failing(&[]) }).is_empty());
+
+        let alone = Outcome {
+            problem: None,
+            tally: Tally { passed: 1, ..Tally::default() },
+            ..failing(&[])
+        };
+        outcome.add_rerun(failing(&["b"]));
+        assert!(outcome.problem.is_some() && outcome.passed_alone().is_empty());
+        outcome.add_rerun(alone);
+        assert_eq!((outcome.problem.as_ref(), outcome.passed_alone()), (None, &["b".into()][..]));
+        assert_eq!((outcome.tally.passed, outcome.tally.failed), (6, 0));
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub(crate) fn kernel_summary(machine: &str, report: &Report) -> String {
         .iter()
         .flat_map(|outcome| outcome.tally.lacks.iter().map(move |test| (&outcome.name, test)))
         .collect();
+    let alone = report
+        .outcomes
+        .iter()
+        .flat_map(|outcome| outcome.passed_alone().iter().map(move |test| (&outcome.name, test)));
+    for (suite, test) in alone {
+        let _ = writeln!(text, "Failed beside other guests, passed alone: {suite}: {test}");
+    }
     if !lacks.is_empty() {
         let _ = writeln!(text, "Not on that kernel ({}, counted as passed above):", lacks.len());
         for (suite, test) in lacks {
@@ -85,6 +92,11 @@ mod tests {
                         ..Tally::default()
                     },
                 ),
+                outcome(
+                    "late",
+                    None,
+                    Tally { passed: 1, failures: vec!["slow".to_owned()], ..Tally::default() },
+                ),
                 outcome("bad", Some("exit status: 101"), Tally { failed: 1, ..Tally::default() }),
             ],
         };
@@ -92,7 +104,9 @@ mod tests {
             kernel_summary("user-mode Linux", &report),
             "\nOn user-mode Linux (6.1.176):\n  \
              ok     good: 3 passed, 0 failed, 2.0 s\n  \
+             ok     late: 1 passed, 0 failed, 2.0 s\n  \
              FAILED bad: 0 passed, 1 failed, 2.0 s (exit status: 101)\n\
+             Failed beside other guests, passed alone: late: slow\n\
              Not on that kernel (1, counted as passed above):\n  \
              good: twos: scheduler twos\n"
         );

@@ -179,12 +179,16 @@ fn machine_step(what: &str, result: Result<(Machine, Report)>) -> (Row, String) 
             let sum = |count: fn(&Tally) -> usize| -> usize {
                 report.outcomes.iter().map(|outcome| count(&outcome.tally)).sum()
             };
-            let note = format!(
+            let mut note = format!(
                 "{} passed, {} failed, {} not on that kernel",
                 sum(|tally| tally.passed as usize),
                 sum(|tally| tally.failed as usize),
                 sum(|tally| tally.lacks.len()),
             );
+            let alone: usize = report.outcomes.iter().map(|of| of.passed_alone().len()).sum();
+            if alone > 0 {
+                note += &format!(", {alone} of them only alone");
+            }
             let place = format!("{} {}", machine.title(), report.kernel);
             (row(place, note, report.passed()), summary::kernel_summary(machine.title(), &report))
         }
