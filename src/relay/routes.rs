@@ -31,10 +31,6 @@ use crate::admin::metrics::answer_scrape;
 use crate::agent::metrics::declared::encode_metrics;
 use crate::version::BUILD;
 
-/// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
-/// every 10 s.
-const SILENCE_MS: u64 = 30_000;
-
 /// The most apps and pods that the answer of `/v1/status` names.
 const NAMED: usize = 100;
 
@@ -207,18 +203,7 @@ async fn answer_readyz(State(shared): SharedState) -> Response {
 /// Returns why agents do better with another relay.
 fn unready_reason(shared: &Shared) -> Option<String> {
     let core = shared.hub.core();
-    let MarathonStatus { silent_ms, stream_error, read_error, .. } = core.status(shared.hub.now());
-    if !core.is_complete() {
-        let why = read_error.unwrap_or_else(|| "no whole answer yet".to_owned());
-        return Some(format!("Marathon was not read yet: {why}"));
-    }
-    match (stream_error, silent_ms) {
-        (Some(why), _) => Some(format!("Marathon's events don't come: {why}")),
-        (None, Some(silent)) if silent > SILENCE_MS => {
-            Some(format!("Marathon has said nothing for {} s", silent / 1000))
-        }
-        (None, _) => None,
-    }
+    core.unready_reason(shared.hub.now())
 }
 
 /// The answer of `/v1/status`.

@@ -37,4 +37,4 @@ pub use feed::{Feed, Published, Scope, Start};
 pub use mirror::{Change, Mirror, Parsed};
 pub use record::{Epoch, Hello, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};
-pub use status::{MarathonStatus, UNHEARD_MS};
+pub use status::{MarathonStatus, UNHEARD_MS, UNREAD_MS};

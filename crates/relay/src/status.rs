@@ -12,6 +12,10 @@ const MAX_SERVERS: usize = 64;
 /// The longest silence of Marathon at a relay, in milliseconds. It sends a heartbeat every 10 s.
 pub const UNHEARD_MS: u64 = 25_000;
 
+/// The longest time for which a relay's reads may fail, in milliseconds: it is of less use than another
+/// one then. A change of Marathon's leader takes less.
+pub const UNREAD_MS: u64 = 30_000;
+
 /// The content of `heartbeat` and `complete`: what the relay knows of Marathon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarathonStatus {
@@ -24,8 +28,8 @@ pub struct MarathonStatus {
     /// The framework's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub framework_name: Option<Arc<str>>,
-    /// The latest time of an event, by Marathon's clock: of two relays, the one with the later one
-    /// knows more.
+    /// The latest time of an event, by the leader's clock: of two relays with the same leader, the one
+    /// with the later one knows more. It stays as it is while `behind`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_event: Option<Timestamp>,
     /// The time since the relay last heard from Marathon, in milliseconds. None: never.
@@ -37,6 +41,14 @@ pub struct MarathonStatus {
     /// The reason why its last read failed. Events may come nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_error: Option<String>,
+    /// The time for which reads have failed, in milliseconds. None: they don't, or the relay is of an
+    /// earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_ms: Option<u64>,
+    /// The stream of events was opened, and not everything was read since: what happened before may be
+    /// missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind: bool,
     /// The number of hosts that run tasks, whether of apps with VIP labels or not: as many agents read
     /// Marathon themselves if there is no relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +59,12 @@ pub struct MarathonStatus {
 }
 
 impl MarathonStatus {
+    /// Tells whether reads have failed for so long that another relay is better.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.unread_ms.is_some_and(|unread| unread >= UNREAD_MS)
+    }
+
     /// Cuts off what no Marathon tells: it stays in memory, and in logs.
     pub(crate) fn cut(mut self) -> Self {
         let names = [&mut self.leader, &mut self.framework, &mut self.framework_name];

@@ -3,6 +3,8 @@
 //! It believes as an agent does, except that it doubts nothing: it passes on an answer that lacks
 //! most of what was there, and each agent doubts it for itself.
 
+mod progress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::num::NonZeroUsize;
@@ -16,10 +18,15 @@ use marathon::{Kind, WorkloadKey};
 use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Start};
 
 use crate::sources::marathon::messages::Message;
+use progress::Progress;
 
 /// The number of instances whose records take so little time that what goes ahead may wait for them:
 /// about a millisecond. Two records on their way to thousands of agents cost twice as much as one.
 const FEW: usize = 100;
+
+/// The age at which a relay that hears nothing of Marathon is not ready. Marathon sends a heartbeat
+/// every 10 s.
+const SILENCE_MS: u64 = 30_000;
 
 /// The results of one message.
 #[derive(Debug, Default)]
@@ -37,6 +44,7 @@ pub(super) struct RelayCore {
     wakes_at: Duration,
     feed: Feed,
     status: MarathonStatus,
+    progress: Progress,
     /// Apps and pods of which bad news was passed on that no record has followed yet.
     unconfirmed: BTreeSet<WorkloadKey>,
     /// The servers that Marathon depends on.
@@ -55,6 +63,7 @@ impl RelayCore {
             wakes_at: now,
             feed: Feed::new(epoch),
             status: MarathonStatus::default(),
+            progress: Progress::default(),
             unconfirmed: BTreeSet::new(),
             servers: BTreeSet::new(),
             heard_at: None,
@@ -83,9 +92,36 @@ impl RelayCore {
 
     /// Returns what is known of Marathon now.
     pub(super) fn status(&self, now: Duration) -> MarathonStatus {
-        let silent = self.heard_at.map(|heard| now.saturating_sub(heard).as_millis());
-        let silent_ms = silent.map(|silent| u64::try_from(silent).unwrap_or(u64::MAX));
-        MarathonStatus { silent_ms, ..self.status.clone() }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        MarathonStatus {
+            latest_event: self.progress.latest_event(),
+            silent_ms: self.heard_at.map(|heard| millis(now.saturating_sub(heard))),
+            unread_ms: self.progress.unread(now).map(millis),
+            behind: self.progress.is_behind(),
+            ..self.status.clone()
+        }
+    }
+
+    /// Returns why agents do better with another relay.
+    pub(super) fn unready_reason(&self, now: Duration) -> Option<String> {
+        let status = self.status(now);
+        let (is_unread, read_error) = (status.is_unread(), status.read_error);
+        if !self.is_complete() {
+            let why = read_error.unwrap_or_else(|| "no whole answer yet".to_owned());
+            return Some(format!("Marathon was not read yet: {why}"));
+        }
+        match (status.stream_error, status.silent_ms, read_error) {
+            (Some(why), ..) => Some(format!("Marathon's events don't come: {why}")),
+            (None, Some(silent), _) if silent > SILENCE_MS => {
+                Some(format!("Marathon has said nothing for {} s", silent / 1000))
+            }
+            (None, _, Some(why)) if is_unread => Some(format!("Marathon can't be read: {why}")),
+            _ if status.behind => {
+                let why = "Marathon was not read since its events come again";
+                Some(why.to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// Makes a heartbeat for whoever listens now. It has the number of the last record.
@@ -115,7 +151,9 @@ impl RelayCore {
     pub(super) fn tick(&mut self, now: Duration) -> RelayStep {
         let mut step = RelayStep::default();
         if self.wakes_at <= now {
+            let before = self.troubles();
             self.advance(Input::Tick, now, &mut step, &mut |_| {});
+            self.tell_troubles(&before, now, &mut step);
         }
         step
     }
@@ -141,6 +179,7 @@ impl RelayCore {
             Message::Opened { stream, leader, .. } => {
                 self.status.stream_error = None;
                 self.note_heard(leader.as_deref(), now);
+                self.progress.note_opened(self.status.leader.clone());
                 Input::Opened { stream, leader }
             }
             Message::Bytes { stream } => {
@@ -149,7 +188,7 @@ impl RelayCore {
             }
             Message::Event { stream, event } => {
                 self.heard_at = Some(now);
-                self.status.latest_event = self.status.latest_event.max(event.at);
+                self.progress.note_event(event.at, self.status.leader.as_ref());
                 step.published.extend(self.pass_on(&event));
                 Input::Event { stream, event }
             }
@@ -159,7 +198,7 @@ impl RelayCore {
             }
             Message::ReadEverything { answer, leader } => {
                 let answer = answer.map_err(|error| with_sources(&error));
-                self.note_answer(answer.as_ref().err(), leader.as_deref(), now);
+                self.note_answer(true, answer.as_ref().err(), leader.as_deref(), now);
                 if let Ok(snapshot) = &answer {
                     self.status.framework.clone_from(&snapshot.framework);
                     self.status.framework_name.clone_from(&snapshot.framework_name);
@@ -170,7 +209,7 @@ impl RelayCore {
             }
             Message::Read { key, answer, leader } => {
                 let answer = answer.map_err(|error| with_sources(&error));
-                self.note_answer(answer.as_ref().err(), leader.as_deref(), now);
+                self.note_answer(false, answer.as_ref().err(), leader.as_deref(), now);
                 let answer = match answer {
                     Ok(Some(workload)) => ReadOutcome::Found(workload),
                     Ok(None) => ReadOutcome::Missing,
@@ -179,28 +218,54 @@ impl RelayCore {
                 Input::Read { key, answer, leader }
             }
         };
-        if self.troubles() != before {
-            step.published.push(self.heartbeat(now));
-        }
+        self.tell_troubles(&before, now, &mut step);
+        let before = self.troubles();
         self.advance(input, now, &mut step, ahead);
+        // Whoever is told that it has caught up takes what it has read as all there is.
+        self.tell_troubles(&before, now, &mut step);
         step
     }
 
     /// Returns what agents judge this relay by.
-    fn troubles(&self) -> (bool, bool, Option<Arc<str>>) {
+    fn troubles(&self) -> Troubles {
         let MarathonStatus { stream_error, read_error, leader, .. } = &self.status;
-        (stream_error.is_some(), read_error.is_some(), leader.clone())
+        Troubles {
+            is_deaf: stream_error.is_some(),
+            fails_to_read: read_error.is_some(),
+            is_behind: self.progress.is_behind(),
+            leader: leader.clone(),
+        }
+    }
+
+    /// Publishes a heartbeat if the troubles have changed.
+    fn tell_troubles(&mut self, before: &Troubles, now: Duration, step: &mut RelayStep) {
+        if self.troubles() != *before {
+            step.published.push(self.heartbeat(now));
+        }
     }
 
     fn note_heard(&mut self, leader: Option<&str>, now: Duration) {
         self.heard_at = Some(now);
-        if let Some(leader) = leader {
-            self.status.leader = Some(leader.into());
+        let Some(leader) = leader else { return };
+        if self.status.leader.as_deref().is_some_and(|before| before != leader) {
+            self.progress.note_new_leader();
         }
+        self.status.leader = Some(leader.into());
     }
 
-    fn note_answer(&mut self, error: Option<&String>, leader: Option<&str>, now: Duration) {
-        self.status.read_error = error.map(|why| cut_reason(why));
+    fn note_answer(
+        &mut self,
+        is_whole: bool,
+        error: Option<&String>,
+        leader: Option<&str>,
+        now: Duration,
+    ) {
+        let still_fails = self.progress.note_answer(is_whole, error.is_some(), now);
+        match error {
+            Some(why) => self.status.read_error = Some(cut_reason(why)),
+            None if still_fails => {}
+            None => self.status.read_error = None,
+        }
         if error.is_none() {
             self.note_heard(leader, now);
         }
@@ -252,6 +317,10 @@ impl RelayCore {
         };
         let update = self.watch.handle_input(input, now);
         self.wakes_at = update.wake_at;
+        if is_whole {
+            self.progress.note_read(update.whole);
+        }
+        self.note_actions(&update.actions);
         step.actions.extend(update.actions);
         let long = read.union(&update.changed).filter_map(|key| self.watch.get(key));
         if !step.published.is_empty() && long.map(|each| each.instances.len()).sum::<usize>() > FEW
@@ -282,6 +351,21 @@ impl RelayCore {
         }
     }
 
+    /// Notes what is asked of Marathon.
+    fn note_actions(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                // Answers to reads show no longer that events would come.
+                Action::Close => {
+                    let why = "the stream was silent, or of a server that leads no more";
+                    self.status.stream_error.get_or_insert_with(|| why.to_owned());
+                }
+                Action::ReadEverything => self.progress.note_reading(),
+                Action::Open { .. } | Action::Read(_) => {}
+            }
+        }
+    }
+
     /// Publishes what is believed of an app or pod.
     fn publish_workload(&mut self, key: &WorkloadKey) -> Option<Published> {
         let Some(workload) = self.watch.get(key) else { return self.feed.remove(key) };
@@ -294,6 +378,15 @@ impl RelayCore {
     pub(super) fn left_out(&self) -> &BTreeMap<WorkloadKey, usize> {
         self.feed.left_out()
     }
+}
+
+/// What agents judge a relay by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Troubles {
+    is_deaf: bool,
+    fails_to_read: bool,
+    is_behind: bool,
+    leader: Option<Arc<str>>,
 }
 
 fn keys_of(id: &str) -> [WorkloadKey; 2] {

@@ -77,7 +77,8 @@ fn relay_that_read(answer: Snapshot) -> (RelayCore, StreamId) {
     while !actions.contains(&Action::ReadEverything) {
         actions.extend(core.tick(core.wake_at()).actions);
     }
-    let second = Duration::from_secs(1);
+    // It has begun by then.
+    let second = Duration::from_secs(2);
     hear(&mut core, Message::ReadEverything { answer: Ok(answer), leader: None }, second);
     let stream = actions.iter().find_map(|action| match action {
         Action::Open { stream, .. } => Some(*stream),
@@ -156,4 +157,107 @@ fn bad_news_that_comes_twice_is_passed_on_once() {
         let events = told.iter().filter(|text| text.starts_with("event: event"));
         assert_eq!(events.count(), 1, "{tasks} tasks: {told:?}");
     }
+}
+
+/// Has a relay tick until it asks for a read of everything, and answers that at once. Returns the time.
+fn read_everything(core: &mut RelayCore, answer: Snapshot) -> (Duration, Vec<String>) {
+    let mut now = core.wake_at();
+    while !core.tick(now).actions.contains(&Action::ReadEverything) {
+        now = core.wake_at();
+    }
+    let answer = Message::ReadEverything { answer: Ok(answer), leader: None };
+    (now, texts(&hear(core, answer, now)))
+}
+
+/// Has a relay tick until it opens the stream.
+fn open_again(core: &mut RelayCore) -> (Duration, StreamId) {
+    loop {
+        let now = core.wake_at();
+        let actions = core.tick(now).actions;
+        let opened = actions.into_iter().find_map(|action| match action {
+            Action::Open { stream, .. } => Some(stream),
+            _ => None,
+        });
+        if let Some(stream) = opened {
+            return (now, stream);
+        }
+    }
+}
+
+/// What happened while there was no stream is known after a read that began later, and not before.
+#[test]
+fn a_relay_whose_stream_is_opened_again_is_behind_until_it_has_read_everything() {
+    let (mut core, stream) = relay_that_read(one_app(3));
+    let (at, _) = read_everything(&mut core, one_app(3));
+    assert_eq!((core.status(at).behind, core.unready_reason(at)), (false, None));
+    let event = |second: &str| Event {
+        at: Some(format!("2026-01-01T00:00:{second}Z").parse().unwrap()),
+        change: Change::Other,
+    };
+    hear(&mut core, Message::Event { stream, event: event("01") }, at);
+    let known = core.status(at).latest_event;
+    assert!(known.is_some());
+    hear(&mut core, Message::Ended { stream, why: "reset".to_owned() }, at);
+    let (at, stream) = open_again(&mut core);
+    let told = texts(&hear(&mut core, Message::Opened { stream, leader: None, relay: None }, at));
+    assert!(told[0].contains(r#""behind":true"#), "{told:?}");
+    hear(&mut core, Message::Event { stream, event: event("09") }, at);
+    let status = core.status(at);
+    assert_eq!((status.latest_event, status.behind), (known, true));
+    let why = core.unready_reason(at).unwrap();
+    assert!(why.contains("not read since"), "{why}");
+    let (at, told) = read_everything(&mut core, one_app(1));
+    let last = told.last().unwrap();
+    assert!(last.starts_with("event: heartbeat") && !last.contains("behind"), "{told:?}");
+    assert!(told.iter().any(|text| text.starts_with("event: workload")), "{told:?}");
+    let status = core.status(at);
+    assert!(status.latest_event > known && !status.behind, "{status:?}");
+}
+
+#[test]
+fn a_relay_that_can_not_read_for_half_a_minute_is_not_ready_though_it_hears() {
+    let (mut core, stream) = relay_that_read(one_app(1));
+    let (begun, _) = read_everything(&mut core, one_app(1));
+    let failed = || ReadError::Relay("status 500".to_owned());
+    let key = one_app(1).workloads[0].key();
+    hear(&mut core, Message::Read { key: key.clone(), answer: Err(failed()), leader: None }, begun);
+    let late = begun + Duration::from_secs(30);
+    hear(&mut core, Message::Bytes { stream }, late);
+    let why = core.unready_reason(late).unwrap();
+    assert_eq!(why, "Marathon can't be read: status 500");
+    assert!(core.status(late).is_unread());
+    assert_eq!(core.unready_reason(late - Duration::from_secs(1)), None, "it may be a short gap");
+    let all = Message::ReadEverything { answer: Err(failed()), leader: None };
+    hear(&mut core, all, late);
+    let one = Message::Read { key, answer: Ok(None), leader: None };
+    hear(&mut core, one, late);
+    assert!(core.unready_reason(late).is_some(), "the answer with everything is too long");
+    let all = Message::ReadEverything { answer: Ok(one_app(1)), leader: None };
+    hear(&mut core, all, late);
+    assert_eq!(core.unready_reason(late), None);
+}
+
+/// The clocks of two leaders differ.
+#[test]
+fn the_latest_event_begins_anew_with_another_leader() {
+    let mut progress = progress::Progress::default();
+    let epoch = marathon::Timestamp::UNIX_EPOCH;
+    let at = |second| epoch.checked_add(Duration::from_secs(second)).ok();
+    let (one, two) = (Arc::<str>::from("m1"), Arc::<str>::from("m2"));
+    let catch_up = |progress: &mut progress::Progress| {
+        progress.note_reading();
+        progress.note_read(true);
+    };
+    progress.note_opened(Some(Arc::clone(&one)));
+    catch_up(&mut progress);
+    progress.note_event(at(100), Some(&one));
+    assert_eq!(progress.latest_event(), at(100));
+    progress.note_new_leader();
+    progress.note_event(at(101), Some(&two));
+    assert_eq!(progress.latest_event(), None, "of the stream of the first leader");
+    progress.note_opened(Some(Arc::clone(&two)));
+    progress.note_event(at(50), Some(&two));
+    assert_eq!(progress.latest_event(), None, "something may be missed");
+    catch_up(&mut progress);
+    assert_eq!(progress.latest_event(), at(50));
 }

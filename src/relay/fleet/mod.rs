@@ -13,6 +13,7 @@ mod world;
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde::Serialize;
 
 use cluster::{Cluster, Tell};
@@ -231,4 +232,40 @@ fn a_leader_change_and_upgrades_reach_all_agents() {
     assert_eq!(outcome.connects, 0, "no relay is better than another");
     assert_eq!((outcome.touched, outcome.unaware, outcome.lost[1]), (0, 0, 0), "{outcome:?}");
     assert_eq!(in_upgrades(100).unaware, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// One relay has missed the end of a task and reads slowly after that; the other one is killed.
+    #[test]
+    fn an_agent_that_goes_to_a_relay_with_a_gap_shows_no_dead_server_again(
+        opens_after in 0u32..12,
+        reads_take in 0u32..25,
+        other_event_in in 0u64..20_000,
+        killed_after in 2u32..40,
+    ) {
+        let mut world = World::new(6, 2, Cluster::new(&[20, 2]));
+        let (app, task) = MARKED;
+        world.mark(app, &format!("app{app:05}.0.{task:03}"));
+        world.cut_off(1, true);
+        world.relays[1].reads_take = SECOND * reads_take;
+        world.tell_in(1000, Tell::Killed(app, task));
+        // What it hears later makes it look as if it knew more.
+        world.tell_in(2000 + other_event_in, Tell::Healthy(1, 0));
+        let begun = world.now;
+        let mut events = vec![(2 + opens_after, 0), (killed_after, 1)];
+        events.sort_unstable();
+        for (second, what) in events {
+            world.run((begun + SECOND * second).saturating_sub(world.now));
+            match what {
+                0 => world.cut_off(1, false),
+                _ => world.end_relay(0, Condition::Killed),
+            }
+        }
+        world.run(180 * SECOND);
+        prop_assert_eq!(world.learnt().len(), 6);
+        prop_assert_eq!(world.relapsed(), 0);
+        prop_assert_eq!(world.astray(), 0);
+    }
 }

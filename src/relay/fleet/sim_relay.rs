@@ -11,6 +11,7 @@ use marathon::events::sse::Decoder;
 use marathon::watch::StreamId;
 
 use super::super::core::RelayCore;
+use super::world::LATENCY;
 
 /// Length of a snapshot of 10,000 tasks on the wire, with gzip, as it was measured.
 const SNAPSHOT: u64 = 400_000;
@@ -35,6 +36,8 @@ pub(super) struct SimRelay {
     pub(super) started: Duration,
     /// It can't reach Marathon.
     pub(super) is_cut: bool,
+    /// The time that Marathon takes for its reads.
+    pub(super) reads_take: Duration,
     pub(super) condition: Condition,
     /// Its stream from Marathon.
     pub(super) stream: Option<StreamId>,
@@ -58,6 +61,7 @@ impl SimRelay {
             core: RelayCore::new(epoch, NonZeroUsize::MIN, relays, number as u64),
             started: now,
             is_cut: false,
+            reads_take: LATENCY,
             condition: Condition::Serves,
             stream: None,
             wire_free_at: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! Agents, relays and one Marathon, in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use marathon::events::Event;
@@ -47,6 +47,8 @@ struct Marker {
     task: String,
     /// When each agent had learnt of it.
     learnt: BTreeMap<usize, Duration>,
+    /// Agents that have had it again after that.
+    relapsed: BTreeSet<usize>,
 }
 
 pub(super) struct World {
@@ -160,12 +162,26 @@ impl World {
     /// Notes from now on when agents learn that a task has ended.
     pub(super) fn mark(&mut self, app: usize, task: &str) {
         let key = self.marathon.cluster.workloads()[app].key();
-        self.marker = Some(Marker { key, task: task.to_owned(), learnt: BTreeMap::new() });
+        let (learnt, relapsed) = (BTreeMap::new(), BTreeSet::new());
+        self.marker = Some(Marker { key, task: task.to_owned(), learnt, relapsed });
     }
 
     /// When each agent that has learnt of the marked task had.
     pub(super) fn learnt(&self) -> Vec<Duration> {
         self.marker.iter().flat_map(|marker| marker.learnt.values().copied()).collect()
+    }
+
+    /// The number of agents that have shown the marked task again after they had learnt of its end.
+    pub(super) fn relapsed(&self) -> usize {
+        self.marker.iter().map(|marker| marker.relapsed.len()).sum()
+    }
+
+    /// Cuts a relay off from Marathon, which it notices, or ends that.
+    pub(super) fn cut_off(&mut self, relay: usize, is_cut: bool) {
+        self.relays[relay].is_cut = is_cut;
+        if let Some(stream) = self.relays[relay].stream.take_if(|_| is_cut) {
+            self.tell_relay(relay, Message::Ended { stream, why: "connection reset".to_owned() });
+        }
     }
 
     /// The number of agents that don't see Marathon as it is.
@@ -278,7 +294,11 @@ impl World {
                 continue;
             }
             self.marathon.from_relays.count(&action, self.now);
-            let takes = if self.relays[relay].is_cut { UNREACHABLE } else { LATENCY };
+            let takes = match (&self.relays[relay], &action) {
+                (SimRelay { is_cut: true, .. }, _) => UNREACHABLE,
+                (_, Action::Open { .. }) => LATENCY,
+                (SimRelay { reads_take, .. }, _) => *reads_take,
+            };
             self.push(self.now + takes, What::RelayAnswer(relay, action));
         }
         let SimRelay { core, started, .. } = &self.relays[relay];
@@ -345,11 +365,12 @@ impl World {
         }
         self.wake_follower(index);
         let now = self.now;
-        if let Some(marker) = &mut self.marker
-            && !marker.learnt.contains_key(&index)
-            && !self.agents[index].has(&marker.key, &marker.task)
-        {
-            marker.learnt.insert(index, now);
+        let Some(marker) = &mut self.marker else { return };
+        let has_learnt = marker.learnt.contains_key(&index);
+        match self.agents[index].has(&marker.key, &marker.task) {
+            true if has_learnt => drop(marker.relapsed.insert(index)),
+            false if !has_learnt => drop(marker.learnt.insert(index, now)),
+            _ => {}
         }
     }
 

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use marathon::Timestamp;
 use marathon::events::sse::Frame;
 use marathon::watch::Action;
 use relay::{Change, MarathonStatus, Mirror, Parsed};
@@ -16,7 +15,8 @@ use super::super::marathon::messages::Message;
 use super::chance::{hash_of, part_of};
 use super::demand::Demand;
 use super::hearing::Hearing;
-use super::link::{Arrival, Link, is_heard, unheard_reason, unread_reason};
+use super::latest::LatestEvent;
+use super::link::{Arrival, Link, is_heard, lag_reason, unheard_reason, unread_reason};
 use super::orders::{Now, Order};
 use super::timing::{CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE};
 use super::turns::Turns;
@@ -31,8 +31,7 @@ pub(crate) struct Follower {
     place: usize,
     link: Link,
     mirror: Mirror,
-    /// The latest event that a relay has told of, by Marathon's clock.
-    latest_event: Option<Timestamp>,
+    latest_event: LatestEvent,
     demand: Demand,
     /// Since when there is no relay.
     alone_since: Option<Duration>,
@@ -60,7 +59,7 @@ impl Follower {
             place: 0,
             link: Link::Closed { until: now.at },
             mirror: Mirror::default(),
-            latest_event: None,
+            latest_event: LatestEvent::default(),
             demand: Demand::default(),
             alone_since: Some(now.at),
             failed: 0,
@@ -145,9 +144,11 @@ impl Follower {
         let Some(place) = place.filter(|place| is_ready && *place != self.place) else { return };
         let why = match &self.link {
             Link::Followed { status, .. } if self.hearing.is_lost(now.at) => {
-                format!("relay {}: {}", self.name(), unheard_reason(status))
+                format!("relay {}: {}", self.name(), unread_reason(status))
             }
-            Link::Followed { .. } if place == 0 => "its own relay takes over".to_owned(),
+            Link::Followed { .. } if place == 0 => {
+                format!("its own relay {} takes over", self.name_at(place))
+            }
             _ => return,
         };
         self.close(&why, now, orders);
@@ -214,7 +215,11 @@ impl Follower {
     }
 
     fn name(&self) -> &str {
-        let relay = self.order.get(self.place).copied().unwrap_or_default();
+        self.name_at(self.place)
+    }
+
+    fn name_at(&self, place: usize) -> &str {
+        let relay = self.order.get(place).copied().unwrap_or_default();
         self.names.get(relay).map_or("", String::as_str)
     }
 
@@ -259,10 +264,15 @@ impl Follower {
                 (*status, *told_at) = (told, Some(now.at));
                 self.judge(now, orders);
             }
-            // Whoever tells of an event knows it, and has heard Marathon.
-            (Link::Catching { status, told_at: Some(told_at), .. }, Change::Event(event)) => {
-                status.latest_event = status.latest_event.max(event.at);
-                (status.silent_ms, *told_at) = (Some(0), now.at);
+            (Link::Catching { status, told_at, .. }, Change::Event(event)) => {
+                // Whoever tells of an event knows it, and has heard Marathon; but not what came before
+                // it, if that was missed.
+                if let Some(told_at) = told_at {
+                    if !status.behind {
+                        status.latest_event = status.latest_event.max(event.at);
+                    }
+                    (status.silent_ms, *told_at) = (Some(0), now.at);
+                }
                 self.judge(now, orders);
             }
             (Link::Catching { accepted, .. }, Change::Accepted) => *accepted = true,
@@ -288,7 +298,7 @@ impl Follower {
                 self.answer_wanted(now, orders);
             }
             (Link::Followed { .. }, Change::Event(event)) => {
-                self.latest_event = self.latest_event.max(event.at);
+                self.latest_event.note_event(event.at);
                 self.demand.note_news(&event, &self.mirror, now);
                 self.demand.tell_event(event, orders);
             }
@@ -307,28 +317,29 @@ impl Follower {
         else {
             return;
         };
-        let lags = told_at.is_none() || status.latest_event < self.latest_event;
+        let lags = told_at.is_none() || self.latest_event.is_ahead_of(status);
         let waited = now.at.saturating_sub(*whole);
         // One that has heard Marathon since has by now what another had 10 s ago. If its latest event
         // is older nevertheless, Marathon's clock is another one.
         let since_told = now.at.saturating_sub(told_at.unwrap_or(now.at));
         let is_later = |silent| Duration::from_millis(silent) + since_told < waited;
-        let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
+        let has_heard =
+            is_heard(status) && !status.behind && status.silent_ms.is_some_and(is_later);
         if lags && waited >= CATCH_UP && (!is_heard(status) || !has_heard && waited >= LAGGING) {
-            let why = "it knows less than the last one, and hears no Marathon";
+            let why = lag_reason(status);
             return self.leave(why, now, orders);
         }
         if lags && !(waited >= CATCH_UP && has_heard) {
             return;
         }
-        self.latest_event = status.latest_event;
+        self.latest_event.begin(status);
         self.turns.note_hosts(status.hosts);
         orders.push(Order::Tell(Message::Servers(status.servers.clone())));
-        let is_heard = is_heard(status);
+        let is_useful = is_heard(status) && !status.is_unread();
         self.demand.note_acceptance(*accepted);
         self.demand.note_whole();
         self.link = Link::Followed { heard: *heard, status: status.clone(), whole: None };
-        self.hearing.note(is_heard, self.random_part(DEAF_SPREAD), now.at);
+        self.hearing.note(is_useful, self.random_part(DEAF_SPREAD), now.at);
         self.followed_since = now.at;
         self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
         (self.alone_since, self.failed) = (None, 0);
@@ -339,9 +350,10 @@ impl Follower {
     /// Notes what the relay says of Marathon.
     fn note_status(&mut self, has_new_leader: bool, now: Now, orders: &mut Vec<Order>) {
         let Link::Followed { status, .. } = &self.link else { return };
-        self.latest_event = self.latest_event.max(status.latest_event);
+        self.latest_event.note_status(status);
         self.turns.note_hosts(status.hosts);
-        self.hearing.note(is_heard(status), self.random_part(DEAF_SPREAD), now.at);
+        let is_useful = is_heard(status) && !status.is_unread();
+        self.hearing.note(is_useful, self.random_part(DEAF_SPREAD), now.at);
         if has_new_leader {
             self.demand.end("Marathon has another leader", orders);
         }

@@ -1,10 +1,11 @@
-//! When to look for another relay, because the one in use hears no Marathon.
+//! When to look for another relay, because the one in use hears no Marathon or can't read it.
 
 use std::time::Duration;
 
 use super::timing::{ASK_AGAIN, DEAF};
 
-/// How long the relay in use has heard no Marathon.
+/// How long the relay in use has heard no Marathon, or has been of less use than another one because it
+/// can't read it.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     deaf: Option<Deaf>,
@@ -19,18 +20,18 @@ struct Deaf {
 }
 
 impl Hearing {
-    /// Notes whether the relay hears Marathon. `offset` differs from agent to agent, so that they
+    /// Notes whether the relay hears Marathon and can read it. `offset` differs from agent to agent, so that they
     /// don't all ask at once.
-    pub(super) fn note(&mut self, is_heard: bool, offset: Duration, now: Duration) {
-        if is_heard {
+    pub(super) fn note(&mut self, is_useful: bool, offset: Duration, now: Duration) {
+        if is_useful {
             self.deaf = None;
         } else if self.deaf.is_none() {
             self.deaf = Some(Deaf { since: now, ask_at: now + DEAF + offset, asked: 0 });
         }
     }
 
-    /// Tells whether it has heard nothing for so long that it is no short gap, as when Marathon's
-    /// leader changes.
+    /// Tells whether it has been of no use for so long that it is no short gap, as when Marathon's leader
+    /// changes.
     pub(super) fn is_lost(&self, now: Duration) -> bool {
         self.deaf.as_ref().is_some_and(|deaf| deaf.since + DEAF <= now)
     }

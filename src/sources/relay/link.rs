@@ -71,6 +71,14 @@ pub(super) fn unread_reason(status: &MarathonStatus) -> String {
     }
 }
 
+/// Returns why a relay is left that doesn't catch up.
+pub(super) fn lag_reason(status: &MarathonStatus) -> &'static str {
+    match status.behind && is_heard(status) {
+        true => "it has missed something of Marathon, and can't read it",
+        false => "it knows less than the last one, and hears no Marathon",
+    }
+}
+
 pub(super) fn unheard_reason(status: &MarathonStatus) -> String {
     match (&status.stream_error, status.silent_ms) {
         (Some(why), _) => {

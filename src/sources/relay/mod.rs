@@ -9,6 +9,7 @@ pub(crate) mod connection;
 mod demand;
 pub(crate) mod follower;
 mod hearing;
+mod latest;
 mod link;
 pub(crate) mod orders;
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! The latest event that relays have told an agent of.
+
+use std::sync::Arc;
+
+use marathon::Timestamp;
+use relay::MarathonStatus;
+
+/// The latest event that an agent was told of, by the clock of the leader that sent it.
+#[derive(Debug, Default)]
+pub(super) struct LatestEvent {
+    leader: Option<Arc<str>>,
+    at: Option<Timestamp>,
+    /// A relay was followed.
+    has_followed: bool,
+}
+
+impl LatestEvent {
+    /// Takes over what a relay says that is followed from now on.
+    pub(super) fn begin(&mut self, status: &MarathonStatus) {
+        self.leader.clone_from(&status.leader);
+        (self.at, self.has_followed) = (status.latest_event, true);
+    }
+
+    /// Notes what the relay that is followed says.
+    pub(super) fn note_status(&mut self, status: &MarathonStatus) {
+        match self.leader == status.leader {
+            true => self.note_event(status.latest_event),
+            false => self.begin(status),
+        }
+    }
+
+    /// Notes an event that the relay has passed on.
+    pub(super) fn note_event(&mut self, at: Option<Timestamp>) {
+        self.at = self.at.max(at);
+    }
+
+    /// Tells whether another relay may know less. The clocks of two leaders can't be compared. An agent
+    /// that has followed none loses nothing.
+    pub(super) fn is_ahead_of(&self, status: &MarathonStatus) -> bool {
+        let has_other_leader = matches!(
+            (&self.leader, &status.leader), (Some(own), Some(its)) if own != its
+        );
+        self.has_followed && (status.behind || has_other_leader || status.latest_event < self.at)
+    }
+}
