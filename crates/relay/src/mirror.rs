@@ -127,6 +127,23 @@ impl Mirror {
         }
     }
 
+    /// Tells whether a record takes away something that is known: an app or pod, tasks, or VIPs.
+    #[must_use]
+    pub fn is_loss(&self, parsed: &Parsed) -> bool {
+        let known = match &self.phase {
+            Phase::Snapshot { workloads, .. } => workloads,
+            Phase::Opening | Phase::Following => &self.workloads,
+        };
+        match &parsed.record {
+            Record::Removed(key) => known.get(key).is_some(),
+            Record::Workload(next) => known.get(&next.key()).is_some_and(|before| {
+                let has_lost_vips = before.has_vip_labels() && !next.has_vip_labels();
+                has_lost_vips || next.instances.len() < before.instances.len()
+            }),
+            _ => false,
+        }
+    }
+
     /// Applies a server-sent event.
     ///
     /// # Errors

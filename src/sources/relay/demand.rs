@@ -1,6 +1,6 @@
 //! What the source wants of Marathon, and its answers: from a relay, or from Marathon itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,10 @@ use relay::{MarathonStatus, Mirror};
 use super::super::marathon::messages::{Message, ReadError};
 use super::link::is_heard;
 use super::orders::{Now, Order};
-use super::timing::{NEWS, READ};
+use super::timing::{ANNOUNCED, NEWS, READ};
+
+/// The most announcements that are kept for a source without a stream.
+const MAX_MISSED: usize = 1000;
 
 /// The stream that the source wants.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ pub(super) struct Demand {
     news: BTreeMap<String, Duration>,
     /// Somebody has accepted a loss at the relay, before the source was told of it.
     accepted: bool,
+    /// Announcements that came while the source had no stream, and when.
+    missed: VecDeque<(Duration, Event)>,
     /// The source has not read what the relay has told as a whole, and doesn't know that it should.
     unread: bool,
 }
@@ -53,6 +58,11 @@ impl Demand {
         self.accepted |= is_accepted;
     }
 
+    /// Notes that something has gone since: nobody has accepted that.
+    pub(super) fn forget_acceptance(&mut self) {
+        self.accepted = false;
+    }
+
     /// Tells whether a read waits.
     pub(super) fn has_reads(&self) -> bool {
         self.everything || !self.keys.is_empty()
@@ -63,20 +73,27 @@ impl Demand {
         self.stream.filter(|wanted| wanted.is_open).map(|wanted| wanted.stream)
     }
 
-    /// Opens the stream that the source wants, if Marathon is heard through the relay.
-    pub(super) fn open(&mut self, status: &MarathonStatus, orders: &mut Vec<Order>) {
+    /// Opens the stream that the source wants, if Marathon is heard through the relay. The source is told
+    /// first what was announced meanwhile: it explains what the source doesn't find any more.
+    pub(super) fn open(&mut self, status: &MarathonStatus, now: Now, orders: &mut Vec<Order>) {
         if let Some(Wanted { stream, is_open }) = &mut self.stream
             && !*is_open
             && is_heard(status)
         {
             *is_open = true;
             let leader = status.leader.as_deref().map(str::to_owned);
-            orders.push(Order::Tell(Message::Opened { stream: *stream, leader, relay: None }));
+            let stream = *stream;
+            orders.push(Order::Tell(Message::Opened { stream, leader, relay: None }));
+            let missed = self.missed.drain(..);
+            let recent = missed.filter(|(told_at, _)| now.at <= *told_at + ANNOUNCED);
+            let tell = |(_, event)| Order::Tell(Message::Event { stream, event });
+            orders.extend(recent.map(tell));
         }
     }
 
     /// Ends the stream, if it is open.
     pub(super) fn end(&mut self, why: &str, orders: &mut Vec<Order>) {
+        self.forget_acceptance();
         if let Some(stream) = self.open_stream() {
             self.stream = None;
             orders.push(Order::Tell(Message::Ended { stream, why: why.to_owned() }));
@@ -84,10 +101,10 @@ impl Demand {
     }
 
     /// Shows that the stream is alive, or opens it.
-    pub(super) fn beat(&mut self, status: &MarathonStatus, orders: &mut Vec<Order>) {
+    pub(super) fn beat(&mut self, status: &MarathonStatus, now: Now, orders: &mut Vec<Order>) {
         match self.open_stream() {
             Some(stream) => orders.push(Order::Tell(Message::Bytes { stream })),
-            None => self.open(status, orders),
+            None => self.open(status, now, orders),
         }
     }
 
@@ -108,10 +125,19 @@ impl Demand {
         }
     }
 
-    /// Passes on an event.
-    pub(super) fn tell_event(&self, event: Event, orders: &mut Vec<Order>) {
+    /// Passes on an event. A source without a stream has to read everything once it has one again, and is
+    /// told then what was announced.
+    pub(super) fn tell_event(&mut self, event: Event, now: Now, orders: &mut Vec<Order>) {
         if let Some(stream) = self.open_stream() {
             orders.push(Order::Tell(Message::Event { stream, event }));
+            return;
+        }
+        self.unread = true;
+        if matches!(event.change, Change::Posted(_) | Change::Removed(_) | Change::Touched(_)) {
+            if self.missed.len() >= MAX_MISSED {
+                self.missed.pop_front();
+            }
+            self.missed.push_back((now.at, event));
         }
     }
 
@@ -128,12 +154,17 @@ impl Demand {
         }
     }
 
-    /// Passes on an app or pod that has changed.
-    pub(super) fn tell_workload(&self, key: WorkloadKey, mirror: &Mirror, orders: &mut Vec<Order>) {
-        if let Some(stream) = self.open_stream() {
-            let workload = mirror.get(&key).map(Arc::clone);
-            orders.push(Order::Tell(Message::Told { stream, key, workload }));
-        }
+    /// Passes on an app or pod that has changed. A source without a stream has to read everything once it
+    /// has one again.
+    pub(super) fn tell_workload(
+        &mut self,
+        key: WorkloadKey,
+        mirror: &Mirror,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(stream) = self.open_stream() else { return self.note_whole() };
+        let workload = mirror.get(&key).map(Arc::clone);
+        orders.push(Order::Tell(Message::Told { stream, key, workload }));
     }
 
     /// Answers the reads from what a relay has told. Those of which it has told bad news since wait.
@@ -185,6 +216,7 @@ impl Demand {
     /// Has the reads fail. The source waits before it tries again, unless it is told that it may.
     pub(super) fn fail(&mut self, why: &str, orders: &mut Vec<Order>) {
         self.unread = true;
+        self.forget_acceptance();
         let error = || ReadError::Relay(why.to_owned());
         if std::mem::take(&mut self.everything) {
             let answer = Err(error());
@@ -197,6 +229,7 @@ impl Demand {
 
     /// Has Marathon itself answer the reads.
     pub(super) fn ask_marathon(&mut self, orders: &mut Vec<Order>) {
+        self.forget_acceptance();
         if std::mem::take(&mut self.everything) {
             orders.push(Order::Ask(Action::ReadEverything));
         }

@@ -35,7 +35,7 @@ pub(crate) struct Follower {
     demand: Demand,
     /// Since when there is no relay.
     alone_since: Option<Duration>,
-    /// Relays that have failed since one was followed.
+    /// Relays that have failed since one was followed for a while.
     failed: usize,
     why: String,
     hearing: Hearing,
@@ -80,7 +80,7 @@ impl Follower {
     /// Takes in a request of the source.
     pub(crate) fn on_request(&mut self, request: Action, now: Now, orders: &mut Vec<Order>) {
         self.demand.note(request, now);
-        self.open_stream(orders);
+        self.open_stream(now, orders);
         self.answer_wanted(now, orders);
     }
 
@@ -106,10 +106,21 @@ impl Follower {
             Link::Catching { heard, .. } | Link::Followed { heard, .. } => *heard = now.at,
             Link::Closed { .. } => return,
         }
+        if self.mirror.is_loss(&parsed) {
+            self.forget_acceptance();
+        }
         match self.mirror.apply_parsed(parsed) {
             Err(error) => self.leave(&marathon::client::with_sources(&error), now, orders),
             Ok(change) => self.on_change(change, now, orders),
         }
+    }
+
+    /// Notes that something has gone after an acceptance that the source doesn't know of yet.
+    fn forget_acceptance(&mut self) {
+        if let Link::Catching { accepted, .. } = &mut self.link {
+            *accepted = false;
+        }
+        self.demand.forget_acceptance();
     }
 
     /// Takes in that bytes came which complete no event.
@@ -124,7 +135,8 @@ impl Follower {
     pub(crate) fn on_end(&mut self, why: &str, now: Now, orders: &mut Vec<Order>) {
         match self.link {
             Link::Closed { .. } => {}
-            Link::Followed { .. } if self.followed_since + PROVEN <= now.at => {
+            Link::Followed { .. } if self.is_proven(now) => {
+                self.failed = 0;
                 self.close(&format!("relay {}: {why}", self.name()), now, orders);
                 self.connect(now, orders);
             }
@@ -214,6 +226,11 @@ impl Follower {
         if self.demand.has_reads() { due.min(now.at + Duration::from_secs(1)) } else { due }
     }
 
+    /// Tells whether the relay has been followed for so long that its stream works.
+    fn is_proven(&self, now: Now) -> bool {
+        matches!(self.link, Link::Followed { .. }) && self.followed_since + PROVEN <= now.at
+    }
+
     fn name(&self) -> &str {
         self.name_at(self.place)
     }
@@ -234,6 +251,9 @@ impl Follower {
     /// Goes to the next relay, since this one is of no use.
     fn leave(&mut self, why: &str, now: Now, orders: &mut Vec<Order>) {
         let why = format!("relay {}: {why}", self.name());
+        if self.is_proven(now) {
+            self.failed = 0;
+        }
         self.close(&why, now, orders);
         self.why = why;
         self.failed += 1;
@@ -273,8 +293,11 @@ impl Follower {
                     }
                     (status.silent_ms, *told_at) = (Some(0), now.at);
                 }
+                self.demand.note_news(&event, &self.mirror, now);
+                self.demand.tell_event(event, now, orders);
                 self.judge(now, orders);
             }
+            (Link::Catching { .. }, Change::Workload(key)) => self.demand.note_record(Some(&key)),
             (Link::Catching { accepted, .. }, Change::Accepted) => *accepted = true,
             (Link::Catching { arrival, .. }, Change::Nothing) => arrival.note_record(now.at),
             (Link::Followed { status, .. }, Change::Heartbeat(told)) => {
@@ -300,7 +323,7 @@ impl Follower {
             (Link::Followed { .. }, Change::Event(event)) => {
                 self.latest_event.note_event(event.at);
                 self.demand.note_news(&event, &self.mirror, now);
-                self.demand.tell_event(event, orders);
+                self.demand.tell_event(event, now, orders);
             }
             (Link::Followed { .. }, Change::Accepted) => {
                 orders.push(Order::Tell(Message::Accepted));
@@ -342,8 +365,8 @@ impl Follower {
         self.hearing.note(is_useful, self.random_part(DEAF_SPREAD), now.at);
         self.followed_since = now.at;
         self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
-        (self.alone_since, self.failed) = (None, 0);
-        self.open_stream(orders);
+        self.alone_since = None;
+        self.open_stream(now, orders);
         self.answer_wanted(now, orders);
     }
 
@@ -364,14 +387,14 @@ impl Follower {
             }
             return;
         }
-        self.demand.beat(status, orders);
+        self.demand.beat(status, now, orders);
         self.answer_wanted(now, orders);
     }
 
     /// Opens the stream that the source wants, if a relay is followed that hears Marathon.
-    fn open_stream(&mut self, orders: &mut Vec<Order>) {
+    fn open_stream(&mut self, now: Now, orders: &mut Vec<Order>) {
         if let Link::Followed { status, .. } = &self.link {
-            self.demand.open(status, orders);
+            self.demand.open(status, now, orders);
         }
     }
 

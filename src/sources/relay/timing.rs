@@ -20,6 +20,8 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) const READ: Duration = Duration::from_secs(3);
 /// The time for which bad news makes reads wait: its relay has read by then, or reads nothing.
 pub(super) const NEWS: Duration = Duration::from_secs(10);
+/// The time for which an announcement is kept that came while the source had no stream.
+pub(super) const ANNOUNCED: Duration = Duration::from_secs(60);
 /// The longest time in which nothing of a snapshot comes...
 pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
 /// ...and in which a snapshot comes as a whole.

@@ -1,6 +1,8 @@
 //! A follower with the feeds of relays, and a clock of its own.
 
+mod breaks;
 mod following;
+mod gaps;
 mod turns;
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use marathon::events::sse::Decoder;
 use marathon::events::{Change, Event};
 use marathon::watch::{Action, StreamId};
 use marathon::{Document, Records, Timestamp, Workload};
-use relay::{Epoch, Feed, MarathonStatus, Record, Scope, Segment};
+use relay::{Epoch, Feed, MarathonStatus, Position, Record, Scope, Segment};
 
 use super::super::marathon::messages::Message;
 use super::follower::Follower;
@@ -68,6 +70,8 @@ struct World {
     decoder: Decoder,
     /// The relay that the follower is connected to.
     connected: Option<usize>,
+    /// After which it wants to go on.
+    position: Option<Position>,
     /// How often it has connected.
     connects: usize,
     streams: u64,
@@ -86,6 +90,7 @@ impl World {
             now: Duration::ZERO,
             decoder: Decoder::default(),
             connected: None,
+            position: None,
             connects: 0,
             streams: 0,
             told: Vec::new(),
@@ -102,7 +107,8 @@ impl World {
         act(&mut self.follower, now, &mut orders);
         for order in orders {
             match order {
-                Order::Connect { relay, .. } => {
+                Order::Connect { relay, position } => {
+                    self.position = position;
                     self.connected = Some(relay);
                     self.connects += 1;
                     self.decoder = Decoder::default();
@@ -115,12 +121,16 @@ impl World {
         }
     }
 
-    fn want_all(&mut self) {
+    fn want_stream(&mut self) {
         self.streams += 1;
         let stream = StreamId::default();
         self.step(|follower, now, orders| {
             follower.on_request(Action::Open { stream, url: 0 }, now, orders);
         });
+    }
+
+    fn want_all(&mut self) {
+        self.want_stream();
         self.step(|follower, now, orders| {
             follower.on_request(Action::ReadEverything, now, orders);
         });
