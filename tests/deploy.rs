@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{command, vipd};
 
 fn path(name: &str) -> PathBuf {
@@ -284,6 +284,11 @@ fn the_marathon_apps_run_on_every_node_and_marathon_takes_them() {
     assert!(relay["env"].as_object().unwrap().keys().all(|name| is_variable(name)));
     // The path is one of a relay's: src/relay/routes.rs.
     assert_eq!(relay["healthChecks"][0]["path"], "/healthz");
+    // A deployment goes on only once agents could follow the new relay.
+    let ready = &relay["readinessChecks"][0];
+    assert_eq!((&ready["path"], &ready["portName"]), (&json!("/readyz"), &json!("relay")));
+    assert_eq!(ready["portName"], relay["portDefinitions"][0]["name"]);
+    assert_eq!(ready["httpStatusCodesForReady"], json!([200]));
     // Agents have a fixed list of relays.
     assert_eq!(relay["constraints"][1][1], "LIKE");
 }

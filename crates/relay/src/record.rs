@@ -13,7 +13,9 @@ use crate::specs::{put_back_specs, take_out_specs};
 use crate::status::MarathonStatus;
 
 /// The version of the records. It grows when an older receiver could misunderstand one; records and
-/// fields that an older receiver may skip leave it as it is.
+/// fields that an older receiver may skip leave it as it is. A new variant within a record, such as a
+/// state of tasks, a health or a kind of event, can't be skipped: there is no variant that is safe to
+/// take it for, so it ends the stream of an older receiver, and needs a new version.
 pub const SCHEMA: u32 = 1;
 
 /// One run of one relay. The numbers of its records mean nothing in another epoch.
