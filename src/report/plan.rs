@@ -136,7 +136,11 @@ fn operation_json(op: &Op, desired: &Desired) -> Value {
         Op::AddService { .. }
         | Op::SetService { .. }
         | Op::ForgetFlows {
-            flows: StaleFlows::Older { .. } | StaleFlows::Translated { .. }, ..
+            flows:
+                StaleFlows::Older { .. }
+                | StaleFlows::Translated { .. }
+                | StaleFlows::Masqueraded { .. },
+            ..
         }
         | Op::CreateLink
         | Op::RaiseLink

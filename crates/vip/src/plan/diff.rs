@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use nl_ipvs::{Family, ServiceKey, ServiceSettings};
 
-use super::flows::{forget_all_unanswered, forget_flows, forget_former_sources, forget_unanswered};
+use super::flows::{
+    forget_all_unanswered, forget_flows, forget_former_sources, forget_masqueraded,
+    forget_unanswered,
+};
 use super::op::timeout_changes;
 use super::rules::{change_rules, delete_rules};
 use super::shuffle::shuffle_servers;
@@ -51,6 +54,7 @@ impl Plan {
         change_tables(&mut plan, observed, desired, scope, &nobody);
         plan.ops.extend(forget_flows(&plan, observed, desired));
         plan.ops.extend(forget_former_sources(&plan, observed, desired));
+        plan.ops.extend(forget_masqueraded(&plan, observed, desired));
         plan.ops.extend(forget_all_unanswered(&plan, desired));
         change_rules(&mut plan, observed, desired);
         // Sorted in place: operations are large, and there may be many.

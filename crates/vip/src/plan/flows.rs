@@ -8,7 +8,7 @@ use nl_ipvs::Family;
 use super::op::StaleFlows;
 use super::{Op, Plan};
 use crate::liveness::{Cause, SilentServer};
-use crate::nft::{Element, Masquerade, Modes, pairs_of};
+use crate::nft::{Element, Masquerade, Modes, TableState, Translation, pairs_of};
 use crate::{Desired, Member, Observed, Protocol, Vip};
 
 impl Plan {
@@ -141,4 +141,33 @@ pub(super) fn forget_former_sources(
         vips.map(move |vip| Op::ForgetFlows { vip, flows })
     };
     former.into_iter().flat_map(forget).collect()
+}
+
+/// Returns the operations that make the kernel forget flows that masquerading gave another source than
+/// the one that is named for their real server from now on. They would keep it as long as their clients
+/// send, and the real server may know no way back to it.
+pub(super) fn forget_masqueraded(plan: &Plan, observed: &Observed, desired: &Desired) -> Vec<Op> {
+    let named = plan.ops.iter().filter_map(|op| match op {
+        Op::AddElement { element: Element::Source(translation) } => Some(*translation),
+        _ => None,
+    });
+    let forget = |Translation { address, server, source }: Translation| {
+        let table = observed.nft.table(Family::from(address));
+        let was_named = table.sources.contains_key(&(address, server));
+        // Flows that nobody translated are forgotten with the rules that come.
+        let masqueraded = match table.state {
+            TableState::Missing => false,
+            TableState::Damaged => true,
+            TableState::Whole(rules) => rules.nat.is_some(),
+        };
+        let vips = desired.services.range(Vip::all_on(address)).map(|(vip, _)| *vip);
+        // Only a real server of before has flows.
+        let is_served = move |vip: &Vip| {
+            let held = observed.service(vip).into_iter().flat_map(|held| held.servers.keys());
+            masqueraded && !was_named && held.into_iter().any(|held| held.ip() == server)
+        };
+        let flows = StaleFlows::Masqueraded { by: server, wanted: source };
+        vips.filter(is_served).map(move |vip| Op::ForgetFlows { vip, flows })
+    };
+    named.flat_map(forget).collect()
 }

@@ -180,6 +180,14 @@ pub enum StaleFlows {
         /// The former source.
         to: IpAddr,
     },
+    /// Those that masquerading gave another source than the one that is wanted now: the real server
+    /// may know no way back to it. Of TCP only those that nobody answered.
+    Masqueraded {
+        /// The real server's address.
+        by: IpAddr,
+        /// The source that is wanted.
+        wanted: IpAddr,
+    },
 }
 
 impl StaleFlows {
@@ -188,7 +196,7 @@ impl StaleFlows {
     #[must_use]
     pub fn may_begin_late(&self) -> bool {
         match self {
-            Self::Older { .. } | Self::Translated { .. } => true,
+            Self::Older { .. } | Self::Translated { .. } | Self::Masqueraded { .. } => true,
             Self::Unanswered { .. } => false,
         }
     }
@@ -204,6 +212,9 @@ impl fmt::Display for StaleFlows {
             }
             Self::Unanswered { by } => {
                 write!(f, "flows that {by} has not answered are forgotten")
+            }
+            Self::Masqueraded { by, wanted } => {
+                write!(f, "flows to {by} from another source than {wanted} are forgotten")
             }
         }
     }
@@ -381,7 +392,10 @@ impl fmt::Display for Op {
             Self::DeleteService { vip, .. }
             | Self::ForgetFlows {
                 vip,
-                flows: StaleFlows::Older { .. } | StaleFlows::Translated { .. },
+                flows:
+                    StaleFlows::Older { .. }
+                    | StaleFlows::Translated { .. }
+                    | StaleFlows::Masqueraded { .. },
             } => write!(f, " {vip}"),
             Self::ForgetFlows { vip, flows: StaleFlows::Unanswered { by } } => {
                 write!(f, " by {by} to {vip}")

@@ -1,7 +1,9 @@
 //! Plans for our tables of nftables: who is guarded, and what keeps an address from being bound.
 
+use std::net::IpAddr;
+
 use vip::nft::{Element, Guard, LostSyns, Masquerade, Modes, NftSupport, Rules, TableState};
-use vip::plan::{OpError, OpResult};
+use vip::plan::{OpError, OpResult, StaleFlows};
 use vip::{Condition, Desired, Observed, Op, Plan, Scope};
 
 use crate::build::{claim, decide, healthy, mysql, plan, task, text, vip};
@@ -263,6 +265,38 @@ fn a_source_comes_before_its_server_and_is_replaced_and_goes_with_it() {
     (service.incomplete, service.selection) = (true, vip::Selection::default());
     assert_eq!(sources(&plan(&own, &unknown)), [""; 0]);
     assert_eq!(sources(&plan(&observed, &unknown)), [deleted, forgotten]);
+}
+
+/// Clients that were masqueraded until now would keep the source that masquerading chose.
+#[test]
+fn flows_of_before_are_forgotten_when_a_source_is_named() {
+    let claims = || vec![mysql(vec![healthy("mysql.1", "10.0.0.1:31001")])];
+    let observed = guarded(claims());
+    let mut desired = decide(claims(), &observed);
+    desired.set_source(Some([10, 0, 0, 9].into()));
+    let named = plan(&observed, &desired);
+    insta::assert_snapshot!(text(&named, &desired), @r"
+    ~ 3.3.0.6:3306/tcp  /mysql
+        ~ flows to 10.0.0.1 from another source than 10.0.0.9 are forgotten
+      nftables
+        + 3.3.0.6  clients reach 10.0.0.1 from 10.0.0.9
+    nftables only
+    ");
+    let flows = |plan: &Plan| {
+        let flows = plan.ops.iter().filter_map(|op| match op {
+            Op::ForgetFlows { flows, .. } => Some(*flows),
+            _ => None,
+        });
+        flows.collect::<Vec<_>>()
+    };
+    let [by, wanted] = [[10, 0, 0, 1], [10, 0, 0, 9]].map(IpAddr::from);
+    assert_eq!(flows(&named), [StaleFlows::Masqueraded { by, wanted }]);
+    // A real server that is new has no flows.
+    let more = vec![healthy("mysql.1", "10.0.0.1:31001"), healthy("mysql.2", "10.0.0.2:31001")];
+    let observed = named.applied_to(&observed);
+    let mut desired = decide(vec![mysql(more)], &observed);
+    desired.set_source(Some([10, 0, 0, 9].into()));
+    assert_eq!(flows(&plan(&observed, &desired)), []);
 }
 
 #[test]

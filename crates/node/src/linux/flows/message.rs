@@ -84,10 +84,22 @@ impl Flow {
         };
         let unanswered = StaleFlows::Unanswered { by: self.answered_by };
         let translated = StaleFlows::Translated { to: self.answered_to.ip() };
+        let is_masqueraded = |stale: &StaleFlows| match stale {
+            StaleFlows::Masqueraded { by, wanted } => self.is_masqueraded(*by, *wanted),
+            _ => false,
+        };
         is_older(true)
             || is_older(false)
             || stale.contains(&translated)
             || !self.is_answered && stale.contains(&unanswered)
+            || !self.is_connection() && stale.iter().any(is_masqueraded)
+    }
+
+    /// Tells whether the real server sees the client under an address that is neither the client's own nor
+    /// the wanted one.
+    fn is_masqueraded(&self, server: IpAddr, wanted: IpAddr) -> bool {
+        let seen_as = self.answered_to.ip();
+        self.answered_by.ip() == server && seen_as != wanted && seen_as != self.from.ip()
     }
 
     /// Tells whether the flow is older than the rules that it needs. Connection tracking expects
@@ -278,6 +290,29 @@ pub(in super::super) mod tests {
         // A real server answers the node, or it is to another VIP.
         assert!(!old([10, 0, 0, 7], node, &["3.3.0.6:53"]));
         assert!(!old([3, 3, 0, 6], client, &["3.3.0.6:54", "3.3.0.7:53"]));
+    }
+
+    #[test]
+    fn what_masquerading_gave_another_source_is_forgotten_when_one_is_named() {
+        let stale = |server, target, wanted: [u8; 4]| {
+            let flow = Flow::parse_answer(&dumped(server, target, IPS_SEEN_REPLY)).unwrap();
+            let by = IpAddr::from([10, 0, 0, 7]);
+            let flows = StaleFlows::Masqueraded { by, wanted: wanted.into() };
+            let udp = flow.is_stale(&vips(&["3.3.0.6:53"], flows));
+            let connection = Flow { protocol: TCP, ..flow };
+            let mut tcp = vips(&["3.3.0.6:53"], flows);
+            let (vip, flows) = tcp.pop_first().unwrap();
+            tcp.insert(Vip { protocol: Protocol::Tcp, ..vip }, flows);
+            assert!(!connection.is_stale(&tcp), "its server answers it");
+            let opening = Flow { is_answered: false, ..connection };
+            assert_eq!(opening.is_stale(&tcp), udp);
+            udp
+        };
+        let (client, node) = ([10, 0, 0, 9], [10, 0, 0, 1]);
+        assert!(stale([10, 0, 0, 7], node, [10, 0, 0, 2]));
+        assert!(!stale([10, 0, 0, 7], node, node), "it is the wanted one");
+        assert!(!stale([10, 0, 0, 7], client, node), "it is not masqueraded");
+        assert!(!stale([10, 0, 0, 8], node, [10, 0, 0, 2]), "another server");
     }
 
     #[test]
