@@ -115,6 +115,11 @@ impl Host {
         !self.answers_echoes
     }
 
+    /// Tells whether it is another machine than this node.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
     /// Tells whether its answer is worth something as a proof of this node's own life.
     pub(super) fn is_witness(&self) -> bool {
         self.is_elsewhere && matches!(self.state, State::Fine) && !self.is_candidate()

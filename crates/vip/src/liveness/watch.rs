@@ -136,7 +136,7 @@ impl Liveness {
         if !self.hosts.get(&address).is_some_and(|host| host.echoes.is_recent(sequence)) {
             return;
         }
-        self.see_again(received_at);
+        self.see_host_again(address, received_at);
         let Some(host) = self.hosts.get_mut(&address) else { return };
         self.heard.extend((!host.echoes.was_heard()).then_some(address));
         let returned = host.on_echo(received_at);
@@ -157,8 +157,8 @@ impl Liveness {
             self.connections.forget_silence();
         }
         let address = server.ip();
-        if result == ConnectResult::Answered && self.hosts.contains_key(&address) {
-            self.see_again(now);
+        if result == ConnectResult::Answered {
+            self.see_host_again(address, now);
         }
         let Some(host) = self.hosts.get_mut(&address) else { return };
         match result {
@@ -450,6 +450,18 @@ impl Liveness {
         if self.blind_since.take().is_some() {
             self.settled_at = now + SETTLING;
             self.forget_silence(now);
+        }
+    }
+
+    /// The same for an answer of a watched host, which counts only if it came from elsewhere: a container of
+    /// this node answers without any network. If nobody else is asked, it is the only one who can.
+    fn see_host_again(&mut self, address: IpAddr, now: Duration) {
+        let Some(host) = self.hosts.get(&address) else { return };
+        let is_other = |host: &Host| host.is_elsewhere() && host.is_active();
+        let counts =
+            host.is_elsewhere() || self.witnesses.is_empty() && !self.hosts.values().any(is_other);
+        if counts {
+            self.see_again(now);
         }
     }
 

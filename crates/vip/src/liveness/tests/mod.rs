@@ -252,6 +252,50 @@ fn the_only_host_is_not_judged_without_a_witness() {
     assert!(world.liveness.status().blind_since.is_some());
 }
 
+/// It answers all the while, and each answer would end the blindness that the next review finds.
+#[test]
+fn a_container_of_this_node_does_not_end_its_blindness() {
+    for answers_echoes in [true, false] {
+        let mut world = World::new(3, 1, 1);
+        world.list.hosts[0].is_elsewhere = false;
+        (world.peer(0).is_local, world.peer(0).answers_echoes) = (true, answers_echoes);
+        world.set_list();
+        world.run_for(ms(5000));
+        world.has_link = false;
+        let mut told = Vec::new();
+        for _ in 0..600 {
+            world.run_for(ms(100));
+            world.lose_syn(0);
+            told.push(world.liveness.status().blind_since);
+        }
+        told.dedup();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].is_none() && told[1].is_some(), "{told:?}");
+        // From the return of the others on they have a moment.
+        (world.has_link, world.peer(1).has_power) = (true, false);
+        world.run_for(ms(1200));
+        world.peer(1).has_power = true;
+        world.run_for(ms(2000));
+        assert_eq!(world.verdicts, []);
+        assert_eq!(world.liveness.status().blind_since, None);
+    }
+}
+
+/// Nobody else can tell that it answers again.
+#[test]
+fn a_container_that_is_all_that_is_asked_ends_the_blindness_that_it_caused() {
+    let mut world = World::new(1, 0, 1);
+    world.list.hosts[0].is_elsewhere = false;
+    world.set_list();
+    world.run_for(ms(5000));
+    world.peer(0).has_power = false;
+    world.run_for(ms(5000));
+    assert!(world.liveness.status().blind_since.is_some());
+    world.peer(0).has_power = true;
+    world.run_for(ms(5000));
+    assert_eq!(world.liveness.status().blind_since, None);
+}
+
 #[test]
 fn a_container_of_this_node_proves_nothing() {
     let mut world = World::new(3, 1, 1);

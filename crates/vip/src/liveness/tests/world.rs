@@ -32,6 +32,8 @@ pub(super) struct Peer {
     pub(super) policed: f64,
     /// This node may send it no echo.
     pub(super) is_barred: bool,
+    /// It is a container of this node, which needs no link.
+    pub(super) is_local: bool,
 }
 
 impl Default for Peer {
@@ -43,6 +45,7 @@ impl Default for Peer {
             busy: BTreeSet::new(),
             policed: 0.0,
             is_barred: false,
+            is_local: false,
         }
     }
 }
@@ -229,7 +232,8 @@ impl World {
         };
         let is_lost = self.random.f64() < self.loss || self.random.f64() < self.loss;
         let peer = &self.peers[&to];
-        let arrives = self.has_link && peer.has_power && !is_lost;
+        let has_way = self.has_link || peer.is_local;
+        let arrives = has_way && peer.has_power && !is_lost;
         let at = self.now + peer.round_trip;
         let policed = peer.policed;
         match order {
@@ -239,7 +243,7 @@ impl World {
             }
             Order::Echo { .. } => {}
             Order::Connect { server, patience } => {
-                let can = self.has_link && peer.has_power && !peer.busy.contains(&server.port());
+                let can = has_way && peer.has_power && !peer.busy.contains(&server.port());
                 let (round_trip, loss) = (peer.round_trip, self.loss);
                 // The kernel sends the SYN again.
                 let mut arrives = |sent: &Duration| {
