@@ -18,7 +18,7 @@ fn one_app(vips: &[&str]) -> Value {
 
 /// Routes that lead to no network of their own: parts of a default route as VPN clients add them,
 /// and the cures of a routing loop.
-const NO_NETWORKS: [&str; 9] = [
+const NO_NETWORKS: [&str; 10] = [
     "0.0.0.0/1 via 10.9.0.254",
     "128.0.0.0/1 via 10.9.0.254",
     "0.0.0.0/2 dev eth9",
@@ -27,6 +27,7 @@ const NO_NETWORKS: [&str; 9] = [
     "prohibit 3.3.0.0/24",
     "blackhole 3.3.0.7/32",
     "throw 3.3.0.0/25",
+    "3.2.0.0/15 dev lo",
     // BIRD announces the VIPs.
     "blackhole 3.3.0.0/22 proto 12",
 ];
@@ -62,11 +63,12 @@ fn a_new_vip_is_refused_only_where_a_network_is_in_use() {
     for route in NO_NETWORKS {
         ip_route("add", route);
     }
-    apply(&one_app(&["3.3.0.7:80"]));
-    assert_eq!(addresses(), ["3.3.0.7"]);
+    netns::run_tool("ip", "-6 route add fd01::/64 dev lo");
+    apply(&one_app(&["3.3.0.7:80", "[fd01::7]:80"]));
+    assert_eq!(addresses(), ["3.3.0.7", "fd01::7"]);
     ip_route("add", "4.4.0.0/16 dev eth9");
     let refused = ["4.4.0.7:80", "10.9.0.254:80", "10.9.0.255:80"];
-    let ran = diff(&one_app(&[&["3.3.0.7:80"], &refused[..]].concat()));
+    let ran = diff(&one_app(&[&["3.3.0.7:80", "[fd01::7]:80"], &refused[..]].concat()));
     for part in ["a network that this node reaches by eth9", "a gateway", "a broadcast"] {
         assert!(ran.err.contains(part), "{part}: {ran:?}");
     }

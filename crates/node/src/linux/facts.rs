@@ -70,9 +70,14 @@ pub(super) fn node_facts(
     let names_sources = routes.iter().any(|route| names_source(route, addresses));
     let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
     let own: BTreeSet<_> = elsewhere.map(|address| address.address).collect();
+    // A route over a loopback interface discards packets, as those that say so do.
+    let leads_off = |route: &Route| {
+        let interface = route.interface.and_then(|index| interfaces.get(&index));
+        route.kind == RouteType::Unicast && !interface.is_some_and(|it| it.is_loopback)
+    };
     let on_link = routes.iter().filter(|route| {
         route.table == MAIN
-            && route.kind == RouteType::Unicast
+            && leads_off(route)
             && route.gateways.is_empty()
             && route.interface.is_some_and(|index| Some(index) != ours)
             && !is_as_wide_as_default(&route.destination)
@@ -87,7 +92,7 @@ pub(super) fn node_facts(
         matches!(route.kind, RouteType::Broadcast | RouteType::Anycast)
             && route.interface.is_some_and(|index| Some(index) != ours)
     };
-    let unicast = routes.iter().filter(|route| route.kind == RouteType::Unicast);
+    let unicast = routes.iter().filter(|route| leads_off(route));
     let over = unicast.filter_map(|route| interfaces.get(&route.interface?));
     let mtus = over.map(|interface| (interface.name.clone(), interface.mtu)).collect();
     let groups = routes.iter().filter(is_group).map(|route| route.destination.network()).collect();
@@ -104,7 +109,7 @@ pub(super) fn node_facts(
         // is the usual cure of a routing loop. But an overlay marks its own blocks so.
         .filter(|route| {
             route.table == MAIN
-                && (route.kind == RouteType::Unicast || is_block(route))
+                && (leads_off(route) || is_block(route))
                 && !is_as_wide_as_default(&route.destination)
                 && !is_link_local_v6(route.destination.network())
                 && !route.destination.network().is_multicast()
@@ -216,7 +221,8 @@ mod tests {
     fn only_networks_of_others_count() {
         let mut eth0 = Interface::default();
         eth0.name.push_str("eth0");
-        let interfaces = [(2, eth0)].into();
+        let loopback = Interface { is_loopback: true, ..Interface::default() };
+        let interfaces = [(2, eth0), (1, loopback)].into();
         let addresses = [
             address(1, "127.0.0.1"),
             address(2, "10.0.0.1"),
@@ -276,6 +282,9 @@ mod tests {
             },
             Route { protocol: RouteProtocol::Bird, destination: block("fd03::/64"), ..calico },
             of_kind(RouteType::Unreachable, route(254, "3.0.0.0/8", 1)),
+            // The older way to discard packets.
+            route(254, "3.0.0.0/8", 1),
+            route(254, "fd01::/64", 1),
             of_kind(RouteType::Broadcast, route(255, "10.0.0.255/32", 2)),
             of_kind(RouteType::Anycast, route(255, "2001:db8::/128", 2)),
             of_kind(RouteType::Broadcast, route(255, "3.3.0.255/32", 7)),
@@ -297,6 +306,7 @@ mod tests {
         let addresses_of = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
         assert_eq!(facts.gateways, addresses_of(["10.8.0.1", "10.5.0.254"]));
         assert_eq!(facts.groups, addresses_of(["10.0.0.255", "2001:db8::"]));
+        assert!(!facts.connected.contains(&block("3.0.0.0/8")), "{:?}", facts.connected);
         assert_eq!(facts.own.len(), 3);
         assert!(!facts.own.contains(&addresses[2].address));
     }

@@ -70,7 +70,9 @@ pub(super) struct Interface {
     /// The MTU of the device; 0 if it isn't told.
     pub(super) mtu: u32,
     /// The MTU of IPv6, which a router may have narrowed.
-    mtu6: Option<u32>,
+    pub(super) mtu6: Option<u32>,
+    /// Whether packets sent by it come back to this node, whatever its name is.
+    pub(super) is_loopback: bool,
 }
 
 impl Interface {
@@ -95,7 +97,8 @@ pub(super) fn list_interfaces(
 }
 
 fn parse_interface(link: LinkMessage) -> Option<(u32, Interface)> {
-    let mut interface = Interface::default();
+    let is_loopback = link.header.flags.contains(LinkFlags::Loopback);
+    let mut interface = Interface { is_loopback, ..Interface::default() };
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
