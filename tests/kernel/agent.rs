@@ -86,6 +86,26 @@ fn what_the_kernel_announces_is_repaired() {
     }
 }
 
+/// The way to the real servers on the other node begins there.
+#[test]
+fn another_mtu_of_the_uplink_is_heard_of() {
+    let mut cluster = Cluster::new();
+    cluster.send("POST", "/v2/apps", &web(6, 0, 1));
+    cluster.settled("/web", 6);
+    let config = format!("/run/{}.toml", cluster.nodes[0]);
+    std::fs::write(&config, "[agent]\nsync-period = 3600\n").unwrap();
+    cluster.start(0, &["--config", &config]);
+    eventually("the agent is ready", || cluster.report(0)["ready"] == json!(true));
+    for mtu in [1500, 1400, 1450] {
+        cluster.on(0, &format!("ip link set eth0 mtu {mtu}"));
+        eventually(&format!("the VIP has the MTU {mtu}"), || {
+            let routes = cluster.on(0, "ip route show table local");
+            let route = routes.lines().find(|line| line.starts_with("local 3.3.0.6 dev vipd0"));
+            route.is_some_and(|line| line.contains(&format!(" mtu {mtu}")))
+        });
+    }
+}
+
 #[test]
 fn a_node_has_one_agent_which_can_be_held_asked_and_stopped() {
     let mut cluster = serving(2, 0);

@@ -8,6 +8,7 @@ mod flows;
 mod iptables_legacy;
 mod ipvs;
 mod link;
+mod link_mtus;
 mod links;
 mod monitor;
 mod netlink;

@@ -16,9 +16,11 @@ use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
+use super::link::list_interfaces;
+use super::link_mtus::LinkMtus;
 use super::nft::announced;
 use super::route::LOCAL;
-use super::socket::route_error;
+use super::socket::{RouteSocket, route_error};
 use crate::KernelError;
 
 /// `RTNLGRP_*` of `linux/rtnetlink.h`: links, then addresses, routes and rules of both families.
@@ -41,6 +43,7 @@ pub struct Monitor {
     interface: String,
     /// The index of our interface, once known.
     index: Option<u32>,
+    mtus: LinkMtus,
     buffer: Vec<u8>,
 }
 
@@ -54,14 +57,16 @@ impl Monitor {
         let nft = join_groups(NETLINK_NETFILTER, &[announced::GROUP]).ok();
         let buffer = vec![0; DATAGRAM];
         let index = if_nametoindex(interface).ok();
-        Ok(Self { socket, nft, interface: interface.to_owned(), index, buffer })
+        // After the socket has joined: what changes meanwhile is announced.
+        let mtus = read_mtus();
+        Ok(Self { socket, nft, interface: interface.to_owned(), index, mtus, buffer })
     }
 
     /// Waits for a relevant announcement, at most for `timeout`. Returns false if there was none.
     ///
     /// Relevant are our interface and its addresses, the node's own addresses, its routes in any table,
-    /// the rules that choose a table, and in nftables our tables, our rules and the base chains. Interfaces of containers come and go
-    /// all the time and aren't.
+    /// the rules that choose a table, another MTU of an interface, and in nftables our tables, our rules and
+    /// the base chains. Interfaces of containers come and go all the time and aren't.
     ///
     /// # Errors
     /// When reading from the socket fails.
@@ -91,7 +96,10 @@ impl Monitor {
         loop {
             match receive_datagram(&self.socket, &mut self.buffer)? {
                 Heard::Datagram(length) => matters |= self.any_is_relevant(length),
-                Heard::TooMuch => matters = true,
+                Heard::TooMuch => {
+                    self.mtus = read_mtus();
+                    matters = true;
+                }
                 Heard::Nothing => break,
             }
         }
@@ -117,7 +125,9 @@ impl Monitor {
 
     fn is_relevant(&mut self, message: &RouteNetlinkMessage) -> bool {
         match message {
-            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
+            RouteNetlinkMessage::NewLink(link) => self.mtus.note_link(link) | self.is_ours(link),
+            RouteNetlinkMessage::DelLink(link) => {
+                self.mtus.forget_link(link.header.index);
                 self.is_ours(link)
             }
             RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => {
@@ -161,6 +171,13 @@ impl Monitor {
             false => !link_local,
         }
     }
+}
+
+/// Reads the MTUs of all interfaces. Without them only those that are announced are compared.
+fn read_mtus() -> LinkMtus {
+    let interfaces = RouteSocket::open().and_then(|mut socket| list_interfaces(&mut socket));
+    let interfaces = interfaces.unwrap_or_default().into_iter();
+    LinkMtus::new(interfaces.map(|(index, interface)| (index, interface.mtu)))
 }
 
 /// Opens a socket that receives the announcements of these multicast groups.
