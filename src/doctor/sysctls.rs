@@ -5,12 +5,33 @@ use node::{SysctlReport, SysctlState};
 
 use super::diagnosis::Check;
 
-/// Checks the sysctls. `forwarding`: IPv6 forwarding, if the kernel has IPv6.
+/// Checks the sysctls. `forwarding`: IPv6 forwarding, if the kernel has IPv6. `closed`: the interfaces that
+/// IPv4 routes lead over and whose packets this node doesn't forward, though it forwards others.
 #[must_use]
-pub fn check_sysctls(reports: &[SysctlReport], forwarding: Option<ForwardingFacts>) -> Vec<Check> {
+pub fn check_sysctls(
+    reports: &[SysctlReport],
+    forwarding: Option<ForwardingFacts>,
+    closed: &[String],
+) -> Vec<Check> {
     let mut checks: Vec<_> = reports.iter().map(check_sysctl).collect();
+    checks.extend(closed.iter().map(|interface| check_closed(interface)));
     checks.extend(forwarding.map(check_ipv6_forwarding));
     checks
+}
+
+/// The cure has slashes: the name of an interface may have dots. `--fix` doesn't set it: `ip_forward` sets it
+/// for all interfaces, so that somebody did this on purpose, as on a network for management.
+fn check_closed(interface: &str) -> Check {
+    Check::warning(
+        format!(
+            "net.ipv4.conf.{interface}.forwarding is 0: replies of real servers that arrive by {interface} \
+             reach neither containers nor clients that this node routes for"
+        ),
+        format!(
+            "if {interface} leads to real servers: `sysctl -w net/ipv4/conf/{interface}/forwarding=1`, and \
+             remove what sets it to 0 (`grep -r forwarding /etc/sysctl.conf /etc/sysctl.d`)"
+        ),
+    )
 }
 
 fn check_sysctl(report: &SysctlReport) -> Check {
@@ -96,6 +117,15 @@ mod tests {
                 Level::Ok
             );
         }
+    }
+
+    #[test]
+    fn an_interface_whose_packets_are_not_forwarded_is_told_with_the_line_to_run() {
+        let checks = check_sysctls(&[], None, &["eth0.100".to_owned()]);
+        assert_eq!((checks.len(), checks[0].level), (1, Level::Warning));
+        assert!(checks[0].text.starts_with("net.ipv4.conf.eth0.100.forwarding is 0: replies"));
+        let remedy = checks[0].remedy.as_deref().unwrap();
+        assert!(remedy.contains("`sysctl -w net/ipv4/conf/eth0.100/forwarding=1`"), "{remedy}");
     }
 
     #[test]

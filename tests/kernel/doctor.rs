@@ -170,6 +170,25 @@ fn prefixes_that_loop_and_an_address_of_another_host_are_told() {
 }
 
 /// What hides packets of VIPs from conntrack is told, with the lines that cure it.
+/// The kernel asks the interface by which the replies arrive.
+#[test]
+fn an_interface_that_does_not_forward_is_told() {
+    node();
+    assert_eq!(fix().code, Some(0));
+    netns::run_tool("sysctl", "-qw net.ipv4.conf.eth9.forwarding=0");
+    let told = || {
+        let found = findings("settings");
+        found.into_iter().filter(|finding| finding.starts_with("warning: ")).collect::<Vec<_>>()
+    };
+    let found = told();
+    assert!(
+        found.len() == 1 && found[0].contains("net.ipv4.conf.eth9.forwarding is 0"),
+        "{found:?}"
+    );
+    netns::run_tool("sysctl", "-qw net/ipv4/conf/eth9/forwarding=1");
+    assert_eq!(told(), [""; 0]);
+}
+
 #[test]
 fn rules_that_leave_vips_untracked_are_told() {
     node();

@@ -23,7 +23,7 @@ pub use error_chain::error_chain;
 pub use kernel::{Kernel, KernelError};
 pub use linux::{
     AddressWatch, FailedSyn, Flows, LinkFacts, LinuxKernel, Monitor, Nft, PortOf, ProbeAnswer,
-    ProbeSockets, Settings, find_routed_outward, has_uplink, read_links,
+    ProbeSockets, Settings, find_closed_interfaces, find_routed_outward, has_uplink, read_links,
 };
 pub use lock::{Lock, LockError};
 pub use resolvers::list_nameservers;

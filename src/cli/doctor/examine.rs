@@ -68,7 +68,8 @@ pub(super) fn examine_node(config: &Config, marathons: &[Marathon]) -> Diagnosis
         has_vips,
         allowed: config.policy.allow.iter().find(|prefix| prefix.addr().is_ipv6()).copied(),
     });
-    group("settings", doctor::check_sysctls(&reports, forwarding));
+    let closed = node::find_closed_interfaces(&config.interface).unwrap_or_default();
+    group("settings", doctor::check_sysctls(&reports, forwarding, &closed));
     let buckets = ipvs.as_ref().ok().map(|(_, buckets)| *buckets);
     let seconds = |name: &str| read_trimmed(&format!("/proc/sys/net/{name}"))?.parse().ok();
     let keepalive = seconds("ipv4/tcp_keepalive_time");

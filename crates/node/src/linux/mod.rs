@@ -42,7 +42,7 @@ pub use links::{LinkFacts, PortOf, read_links};
 pub use monitor::Monitor;
 pub use nft::{Nft, parse_nft_object};
 use observe::Listening;
-pub use outward::find_routed_outward;
+pub use outward::{find_closed_interfaces, find_routed_outward};
 use path_mtu::PathMtus;
 pub use probe::{Answer as ProbeAnswer, FailedSyn, ProbeSockets, has_uplink, parse_failed_syns};
 pub use proc_net_ip_vs::confirm_servers;

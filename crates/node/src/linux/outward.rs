@@ -1,11 +1,15 @@
-//! Addresses that this node sends to a router, for `vipd doctor`.
+//! Addresses that this node sends to a router, and interfaces whose packets it doesn't forward, for
+//! `vipd doctor`.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use netlink_packet_route::route::RouteType;
 
-use super::route::{Route, entry_towards, is_as_wide_as_default};
+use super::link::list_interfaces;
+use super::route::{Route, entry_towards, is_as_wide_as_default, list_routes};
 use super::socket::RouteSocket;
 use crate::KernelError;
 
@@ -27,6 +31,36 @@ pub fn find_routed_outward(
     Ok(outward)
 }
 
+/// Finds the interfaces of this thread's network namespace that IPv4 routes lead over and whose packets the
+/// kernel doesn't forward, though it forwards those of others: it asks the setting of the interface by
+/// which a packet arrives (`IN_DEV_FORWARD` in `net/ipv4/route.c`). Of IPv6 only the setting of all
+/// interfaces counts (`ip6_forward` in `net/ipv6/ip6_output.c`). `ours` is left out.
+///
+/// # Errors
+/// When the kernel can't list its routes.
+pub fn find_closed_interfaces(ours: &str) -> Result<Vec<String>, KernelError> {
+    let mut socket = RouteSocket::open()?;
+    let interfaces = list_interfaces(&mut socket)?;
+    let routes = list_routes(&mut socket)?;
+    let unicast = routes
+        .iter()
+        .filter(|route| route.kind == RouteType::Unicast && route.destination.addr().is_ipv4());
+    let over = unicast.filter_map(|route| interfaces.get(&route.interface?));
+    let over = over.filter(|interface| !interface.is_loopback && interface.name != ours);
+    let names: BTreeSet<_> = over.map(|interface| interface.name.as_str()).collect();
+    Ok(select_closed(names, Path::new("/proc/sys/net/ipv4")))
+}
+
+/// Selects the interfaces that are the exception. Where nothing is forwarded, none is.
+fn select_closed<'a>(names: impl IntoIterator<Item = &'a str>, sysctls: &Path) -> Vec<String> {
+    let is_off = |path: &Path| fs::read_to_string(path).is_ok_and(|value| value.trim() == "0");
+    if is_off(&sysctls.join("ip_forward")) {
+        return Vec::new();
+    }
+    let setting = |name: &str| sysctls.join("conf").join(name).join("forwarding");
+    names.into_iter().filter(|name| is_off(&setting(name))).map(str::to_owned).collect()
+}
+
 fn leads_outward(entry: &Route) -> bool {
     let is_default = is_as_wide_as_default(&entry.destination);
     entry.kind == RouteType::Unicast && (is_default || !entry.gateways.is_empty())
@@ -36,6 +70,23 @@ fn leads_outward(entry: &Route) -> bool {
 mod tests {
     use super::super::route::tests::unicast_route;
     use super::*;
+
+    #[test]
+    fn only_an_exception_is_a_closed_interface() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, value: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, value).unwrap();
+        };
+        write("ip_forward", "1\n");
+        write("conf/eth0.100/forwarding", "0\n");
+        write("conf/eth1/forwarding", "1\n");
+        let closed = || select_closed(["eth0.100", "eth1", "gone"], folder.path());
+        assert_eq!(closed(), ["eth0.100"]);
+        write("ip_forward", "0\n");
+        assert_eq!(closed(), [""; 0]);
+    }
 
     #[test]
     fn a_part_of_the_default_route_leads_outward_as_the_whole_does() {
