@@ -21,6 +21,8 @@ pub struct AddressFacts<'a> {
     pub forwards_ipv4: bool,
     /// The node forwards IPv6.
     pub forwards_ipv6: bool,
+    /// The name servers of `/etc/resolv.conf`.
+    pub nameservers: Vec<IpAddr>,
     /// Those of the [`unused_addresses`] that the node sends to a router.
     pub outward: BTreeSet<IpAddr>,
 }
@@ -44,6 +46,7 @@ pub fn check_addresses(facts: &AddressFacts<'_>) -> Vec<Check> {
         let advice = "let the user of the agent read it: VIPs are judged without it";
         Check::warning(why.clone(), advice)
     }));
+    checks.extend(check_resolvers(&facts.nameservers, facts.observed));
     checks.extend(looping.into_iter().map(|prefix| {
         // A note: most nodes get no such packets, and other hosts of the prefix would be cut off.
         Check::note(
@@ -58,6 +61,21 @@ pub fn check_addresses(facts: &AddressFacts<'_>) -> Vec<Check> {
         )
     }));
     checks
+}
+
+/// Checks that the resolvers of the node are known, which no VIP may have the address of. A note: a program
+/// of this node may need none.
+fn check_resolvers(nameservers: &[IpAddr], observed: &Observed) -> Option<Check> {
+    let is_stub = !nameservers.is_empty() && nameservers.iter().all(IpAddr::is_loopback);
+    let is_unknown =
+        is_stub && observed.node.resolvers.is_empty() && observed.node.unread.is_empty();
+    is_unknown.then(|| {
+        Check::note(
+            "/etc/resolv.conf names a resolver on this node, and the resolvers that it asks are unknown: \
+             a VIP with the address of one isn't refused",
+            "leave their addresses out of vip.allow and of labels",
+        )
+    })
 }
 
 fn check_own(own: Ipv4Addr, observed: &Observed) -> Check {
@@ -144,6 +162,7 @@ mod tests {
                 observed,
                 forwards_ipv4,
                 forwards_ipv6,
+                nameservers: Vec::new(),
                 outward,
             };
             let checks = check_addresses(&facts);
@@ -162,5 +181,20 @@ mod tests {
         assert_eq!(noted(false, true, &outward), [v6]);
         assert_eq!(noted(true, true, &["4.255.255.255"]), [v4]);
         assert_eq!(noted(true, true, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn resolvers_that_nobody_knows_are_told() {
+        let mut observed = node(&[]);
+        let told = |observed: &Observed, servers: &[&str]| {
+            let servers: Vec<IpAddr> = servers.iter().map(|it| it.parse().unwrap()).collect();
+            check_resolvers(&servers, observed)
+        };
+        let check = told(&observed, &["127.0.0.1", "::1"]).unwrap();
+        assert!(check.level == Level::Ok && check.remedy.is_some(), "{check:?}");
+        assert_eq!(told(&observed, &[]), None);
+        assert_eq!(told(&observed, &["127.0.0.1", "10.0.0.53"]), None);
+        observed.node.resolvers = [[10, 0, 0, 53].into()].into();
+        assert_eq!(told(&observed, &["127.0.0.53"]), None);
     }
 }

@@ -11,8 +11,15 @@ use crate::{KernelError, error_chain};
 /// Bytes that are read of a file; no resolv.conf is longer.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// The real resolvers where `/etc/resolv.conf` has only the stub of systemd-resolved.
-const BEHIND_THE_STUB: &str = "/run/systemd/resolve/resolv.conf";
+/// The files with the resolvers of this node. `/etc/resolv.conf` may have only the address of a program of
+/// this node; the others have those that it asks: of systemd-resolved, of the dnsmasq that `NetworkManager`
+/// starts, and of the dnsmasq that resolvconf tells them (`/etc/resolvconf/update.d/dnsmasq`).
+const FILES: [&str; 4] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/dnsmasq/resolv.conf",
+];
 
 /// The resolvers of this node.
 #[derive(Debug, Default)]
@@ -27,13 +34,13 @@ impl Resolvers {
     /// Reads them. A missing file counts as empty. While one can't be read, those `known` from before
     /// count on: VIPs are more important than the addresses that new ones may not have.
     pub(crate) fn read(known: Option<&BTreeSet<IpAddr>>) -> Self {
-        Self::read_files(["/etc/resolv.conf", BEHIND_THE_STUB].map(Path::new), known)
+        Self::read_files(Path::new("/"), known)
     }
 
-    fn read_files(paths: [&Path; 2], known: Option<&BTreeSet<IpAddr>>) -> Self {
+    fn read_files(root: &Path, known: Option<&BTreeSet<IpAddr>>) -> Self {
         let mut resolvers = Self::default();
-        for path in paths {
-            match read_resolv_conf(path) {
+        for path in FILES {
+            match read_resolv_conf(&root.join(path.trim_start_matches('/'))) {
                 Ok(text) => {
                     resolvers.addresses.extend(parse_nameservers(&text).filter(is_no_stub));
                 }
@@ -86,6 +93,8 @@ fn parse_nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -115,18 +124,41 @@ mod tests {
     /// Docker makes a directory in the place of a file that it is to mount and that isn't there.
     #[test]
     fn what_is_known_counts_on_while_a_file_cannot_be_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("resolv.conf");
-        std::fs::write(&file, "nameserver 10.0.0.53\n").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let [main, resolved, ..] = in_root(root.path());
+        std::fs::write(&resolved, "nameserver 10.0.0.53\n").unwrap();
+        std::fs::create_dir(&main).unwrap();
         let known = BTreeSet::from([IpAddr::from([10, 0, 0, 54])]);
-        let read = |path: &Path| Resolvers::read_files([path, &file], Some(&known));
-        let found = read(folder.path());
+        let found = Resolvers::read_files(root.path(), Some(&known));
         let both = [[10, 0, 0, 53], [10, 0, 0, 54]].map(IpAddr::from);
         assert_eq!(found.addresses, both.into());
         let why = found.unread.first().unwrap();
         assert!(why.starts_with("the node's resolvers can't be read: "), "{why}");
-        assert!(why.contains(&*folder.path().to_string_lossy()), "{why}");
-        let found = read(&folder.path().join("nothing"));
+        assert!(why.contains(&*main.to_string_lossy()), "{why}");
+        std::fs::remove_dir(&main).unwrap();
+        let found = Resolvers::read_files(root.path(), Some(&known));
         assert_eq!((found.addresses.len(), found.unread.len()), (1, 0));
+    }
+
+    /// Makes the folders of all files under this root, and returns the paths of the files.
+    fn in_root(root: &Path) -> [PathBuf; FILES.len()] {
+        FILES.map(|path| {
+            let path = root.join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        })
+    }
+
+    #[test]
+    fn the_resolvers_behind_each_stub_are_known() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = in_root(root.path());
+        std::fs::write(&paths[0], "nameserver 127.0.0.1\nnameserver ::1\n").unwrap();
+        assert!(Resolvers::read_files(root.path(), None).addresses.is_empty());
+        for (path, last) in paths[1..].iter().zip(1..) {
+            std::fs::write(path, format!("nameserver 10.0.0.{last}\n")).unwrap();
+            let found = Resolvers::read_files(root.path(), None).addresses;
+            assert!(found.contains(&IpAddr::from([10, 0, 0, last])), "{}", path.display());
+        }
     }
 }

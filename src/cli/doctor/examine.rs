@@ -219,6 +219,7 @@ fn check_addresses(
         observed,
         forwards_ipv4: read_trimmed("/proc/sys/net/ipv4/ip_forward").is_some_and(|on| on != "0"),
         forwards_ipv6,
+        nameservers: node::list_nameservers().unwrap_or_default(),
         outward: node::find_routed_outward(unused).unwrap_or_default(),
     });
     Some(checks).filter(|checks| !checks.is_empty())
