@@ -29,6 +29,13 @@ pub fn check_firewall(observed: &Observed, allow: &[IpNet], let_in: LetIn) -> Ve
             }
         })
         .collect();
+    checks.extend(firewall.find_offloaded(&vips).iter().map(|found| {
+        let text = format!(
+            "{found}: later ones bypass IPVS, and containers and clients elsewhere get them from the real \
+             server's address"
+        );
+        Check::warning(text, found.describe_remedy(firewall))
+    }));
     let (_, open) = split_admissible(allow, &observed.node.own);
     if let_in == LetIn::Insert {
         checks.extend(open.iter().map(|prefix| {
@@ -98,5 +105,25 @@ mod tests {
         node.node.own.insert([10, 0, 0, 7].into());
         let checks = check_firewall(&node, &["10.0.0.0/8".parse().unwrap()], LetIn::Insert);
         assert!(checks[1].text.contains("open all of the node"), "{checks:?}");
+    }
+
+    #[test]
+    fn a_flowtable_that_takes_replies_is_a_warning_with_the_line_to_add() {
+        let place = ChainPlace {
+            backend: Backend::Nftables,
+            families: Families::Both,
+            table: "filter".into(),
+            chain: "forward".into(),
+        };
+        let rules = vec![Rule { offloads: true, ..Rule::default() }];
+        let chain = Chain { base: Some(Base { hook: Hook::Forward, drops: false }), rules };
+        let firewall = Firewall { chains: [(place, chain)].into(), ..Firewall::default() };
+        let node = Observed { firewall: Arc::new(firewall), ..Observed::default() };
+        let checks = check_firewall(&node, &["3.0.0.0/8".parse().unwrap()], LetIn::Off);
+        assert_eq!((checks.len(), checks[0].level), (1, Level::Warning), "{checks:?}");
+        assert!(checks[0].text.starts_with("inet filter forward gives replies of 3.0.0.0/8"));
+        let line = "`nft insert rule inet filter forward ct direction reply ct original ip daddr \
+                    3.0.0.0/8 accept`";
+        assert_eq!(checks[0].remedy.as_deref(), Some(line));
     }
 }

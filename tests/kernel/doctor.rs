@@ -170,6 +170,33 @@ fn prefixes_that_loop_and_an_address_of_another_host_are_told() {
 }
 
 /// What hides packets of VIPs from conntrack is told, with the lines that cure it.
+#[test]
+fn a_flowtable_that_would_take_replies_is_told() {
+    node();
+    let config = "/run/vipd-doctor-flowtable.toml";
+    fs::write(config, "[vip]\nallow = [\"3.0.0.0/8\"]\n").unwrap();
+    let told = || {
+        let ran = doctor(&["--config", config]);
+        let lines = ran.out.lines().map(str::to_owned).collect::<Vec<_>>();
+        let at = lines.iter().position(|line| line.contains("to a flowtable"));
+        at.map(|at| [lines[at].clone(), lines[at + 1].clone()])
+    };
+    let rules = [
+        "add table inet f",
+        "add flowtable inet f ft { hook ingress priority 0 ; devices = { eth9 } ; }",
+        "add chain inet f forward { type filter hook forward priority 0 ; }",
+        "add rule inet f forward meta l4proto { tcp , udp } flow add @ft",
+    ];
+    if let Some(error) = rules.iter().find_map(|rule| netns::try_run_tool("nft", rule).err()) {
+        return tell(&format!("not on this kernel: {error}"));
+    }
+    let [text, cure] = told().unwrap();
+    assert!(text.contains("inet f forward may give replies of 3.0.0.0/8 to a flowtable"), "{text}");
+    let cure = cure.split('`').nth(1).unwrap();
+    netns::run_tool("nft", cure.strip_prefix("nft ").unwrap());
+    assert_eq!(told(), None);
+}
+
 /// The kernel asks the interface by which the replies arrive.
 #[test]
 fn an_interface_that_does_not_forward_is_told() {

@@ -178,6 +178,7 @@ fn parse_rule(line: &[String], chains: &BTreeSet<String>) -> Rule {
             "-j" | "-g" => {
                 rule.untracks =
                     value == "NOTRACK" || value == "CT" && words.any(|word| word == "--notrack");
+                rule.offloads = value == "FLOWOFFLOAD";
                 rule.verdict = parse_verdict(word, value, chains);
                 break;
             }
@@ -284,5 +285,13 @@ mod tests {
             assert_eq!(firewall(&text).rules_in_place().len(), 1, "{text}");
             assert_eq!(fate(&text, "FORWARD"), Fate::Passes);
         }
+    }
+
+    #[test]
+    fn a_rule_that_gives_connections_to_a_flowtable_is_known() {
+        let text = "-P FORWARD ACCEPT\n-A FORWARD -m comment --comment \"fast path\" -m conntrack \
+                    --ctstate RELATED,ESTABLISHED -j FLOWOFFLOAD --hw\n";
+        let found = firewall(text).find_offloaded(&["3.0.0.0/8".parse().unwrap()]);
+        assert_eq!((found.len(), found[0].is_certain), (1, true), "{found:?}");
     }
 }

@@ -48,7 +48,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let own = (vec(condition, 0..2), verdict);
     let marked = (select(prefixes()), select(vec![Hook::Input, Hook::Forward]));
     prop_oneof![
-        2 => own.prop_map(|(conditions, verdict)| Rule { conditions, verdict, mark: None, untracks: false }),
+        2 => own.prop_map(|(conditions, verdict)| Rule { conditions, verdict, ..Rule::default() }),
         1 => marked.prop_map(|(prefix, hook)| Rule::letting_in(prefix, hook)),
     ]
 }

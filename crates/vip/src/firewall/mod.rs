@@ -11,6 +11,7 @@
 //! it, and in forward they let only replies pass.
 
 mod evaluate;
+mod offloaded;
 mod own_rules;
 mod remedy;
 mod untracked;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nft::UnknownMode;
 pub use evaluate::{Fate, Finding, OwnRules, prefixes_to_check};
+pub use offloaded::Offloaded;
 pub use own_rules::split_admissible;
 pub use remedy::{FirewallManager, describe_remedy, find_manager, iptables_match, remedy_commands};
 pub use untracked::{Untracked, UntrackedPackets};
@@ -185,6 +187,8 @@ pub struct Rule {
     pub mark: Option<IpNet>,
     /// Whether it has conntrack leave the packet alone, before its verdict.
     pub untracks: bool,
+    /// Whether it has later packets of the connection bypass the rules, by a flowtable, before its verdict.
+    pub offloads: bool,
 }
 
 /// A condition on a packet.
@@ -253,7 +257,7 @@ impl Rule {
         if hook == Hook::Forward {
             conditions.insert(0, RuleCondition::Answers(true));
         }
-        Self { conditions, verdict: RuleVerdict::Accept, mark: Some(prefix), untracks: false }
+        Self { conditions, verdict: RuleVerdict::Accept, mark: Some(prefix), ..Self::default() }
     }
 
     /// Returns the comment of our rule for a prefix.

@@ -29,14 +29,19 @@ pub fn find_manager(firewall: &Firewall, place: &ChainPlace) -> FirewallManager 
 }
 
 impl Firewall {
-    /// Describes what drops packets of these VIPs, one sentence each with the commands that fix it.
+    /// Describes what drops packets of these VIPs or has them bypass IPVS, one sentence each with the
+    /// commands that fix it.
     #[must_use]
     pub fn describe_problems(&self, vips: &[IpNet]) -> Vec<String> {
         let findings = self.find_drops(vips).into_iter();
         let findings = findings.map(|finding| {
             format!("{finding}: let it in with {}", describe_remedy(self, &finding))
         });
-        findings.chain(self.unread.iter().cloned()).collect()
+        let offloaded = self.find_offloaded(vips).into_iter().map(|found| {
+            let remedy = found.describe_remedy(self);
+            format!("{found}, so that they bypass IPVS: keep them from it with {remedy}")
+        });
+        findings.chain(offloaded).chain(self.unread.iter().cloned()).collect()
     }
 }
 

@@ -18,7 +18,7 @@ fn place(families: Families, table: &str, chain: &str) -> ChainPlace {
 }
 
 fn rule(conditions: &[RuleCondition], verdict: RuleVerdict) -> Rule {
-    Rule { conditions: conditions.to_vec(), verdict, mark: None, untracks: false }
+    Rule { conditions: conditions.to_vec(), verdict, ..Rule::default() }
 }
 
 fn to(chain: &str) -> RuleVerdict {
@@ -216,4 +216,55 @@ fn without_prefixes_the_bound_addresses_are_what_counts() {
     let complaints = firewall(Hook::Input, true, &[], &[]).describe_problems(&many);
     assert!(complaints[0].contains("3.3.0.2/32 and 17 more"), "{complaints:?}");
     assert!(complaints[0].ends_with("with a prefix in [vip] allow one line is enough"));
+}
+
+#[test]
+fn replies_that_a_flowtable_takes_are_told_with_the_rule_that_keeps_them_from_it() {
+    let offload = |conditions: &[RuleCondition]| Rule {
+        offloads: true,
+        ..rule(conditions, RuleVerdict::None)
+    };
+    let (all, some) = (offload(&[]), offload(&[RuleCondition::Other]));
+    let established = rule(&[RuleCondition::State(ESTABLISHED)], RuleVerdict::Accept);
+    let new = rule(&[RuleCondition::State(NEW)], RuleVerdict::Accept);
+    let vips = Rule::letting_in(net("3.0.0.0/8"), Hook::Forward);
+    let part = Rule::letting_in(net("3.3.0.0/16"), Hook::Forward);
+    let back = rule(&[RuleCondition::MadeTo(net("3.0.0.0/8"))], RuleVerdict::Return);
+    let requests = offload(&[RuleCondition::Answers(false)]);
+    let (jump, sub) = (rule(&[], to("sub")), std::slice::from_ref(&all));
+    for (hook, rules, expected) in [
+        (Hook::Forward, vec![&all], Some(true)),
+        (Hook::Forward, vec![&some, &established], Some(false)),
+        (Hook::Forward, vec![&new, &all], Some(true)),
+        (Hook::Forward, vec![&part, &all], Some(true)),
+        (Hook::Forward, vec![&jump], Some(true)),
+        (Hook::Forward, vec![&back, &jump], None),
+        (Hook::Forward, vec![&established, &all], None),
+        (Hook::Forward, vec![&vips, &all], None),
+        (Hook::Forward, vec![&requests], None),
+        (Hook::Forward, vec![], None),
+        // The kernel refuses such a rule there.
+        (Hook::Input, vec![&all], None),
+    ] {
+        let rules: Vec<_> = rules.into_iter().cloned().collect();
+        let found = firewall(hook, false, &rules, &[("sub", sub)]);
+        let found = found.find_offloaded(&[net("3.0.0.0/8")]);
+        let told: Vec<_> = found.iter().map(|found| found.is_certain).collect();
+        assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{rules:?}");
+    }
+    let told = firewall(Hook::Forward, false, &[some], &[]).describe_problems(&[net("3.0.0.0/8")]);
+    assert_eq!(
+        told,
+        [
+            "inet f in may give replies of 3.0.0.0/8 to a flowtable, so that they bypass IPVS: keep them \
+          from it with `nft insert rule inet f in ct direction reply ct original ip daddr 3.0.0.0/8 \
+          accept`"
+        ]
+    );
+    let mut chains = firewall(Hook::Forward, false, &[all], &[]).chains;
+    let (_, chain) = chains.pop_first().unwrap();
+    let chains = [(place(Families::Both, "firewalld", "filter_FORWARD"), chain)].into();
+    let firewalld = Firewall { chains, ..Firewall::default() };
+    let told = firewalld.describe_problems(&[net("3.0.0.0/8")]);
+    assert!(told[0].contains("`NftablesFlowtable=off`"), "{told:?}");
 }

@@ -160,6 +160,7 @@ impl RuleReader {
         match text_value(expression, NAME).unwrap_or_default() {
             "counter" | "log" => {}
             "notrack" => self.rule.untracks = true,
+            "flow_offload" => self.rule.offloads = true,
             "payload" => self.load_register(data, loaded_payload(self.families, data)),
             "meta" => self.load_register(data, loaded_meta(data)),
             "ct" => self.load_register(data, loaded_ct(data)),
@@ -178,6 +179,7 @@ impl RuleReader {
             "target" => {
                 self.rule.verdict = xt::parse_target(data);
                 self.rule.untracks |= xt::is_notrack(data);
+                self.rule.offloads |= xt::is_flow_offload(data);
             }
             "queue" | "synproxy" | "tproxy" => self.rule.verdict = RuleVerdict::Other,
             _ => self.rule.conditions.push(RuleCondition::Other),
@@ -358,5 +360,30 @@ fn parse_network(v4: bool, value: &[u8], mask: Option<&[u8]>) -> Option<IpNet> {
     match mask {
         Some(mask) => IpNet::with_netmask(network, address(mask)?).ok(),
         None => IpNet::new(network, u8::try_from(8 * value.len().min(whole)).ok()?).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// As the kernel lists it: the header of nfnetlink, the handle and the expressions.
+    #[test]
+    fn a_rule_that_gives_connections_to_a_flowtable_is_known() {
+        let data = attribute(1, b"ft\0");
+        let expression = [attribute(1, b"flow_offload\0"), attribute(2, &data)].concat();
+        let expressions = attribute(1, &expression);
+        let rule = [attribute(3, &7_u64.to_be_bytes()), attribute(4, &expressions)].concat();
+        let answer = [vec![NFPROTO_INET, 0, 0, 0], rule].concat();
+        let (handle, rule) = parse_rule(&answer, &mut |_| None).unwrap();
+        assert_eq!((handle, rule), (7, Rule { offloads: true, ..Rule::default() }));
     }
 }

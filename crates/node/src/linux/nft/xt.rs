@@ -108,6 +108,11 @@ pub(super) fn is_notrack(data: &[u8]) -> bool {
     }
 }
 
+/// Returns whether a target gives the connection to a flowtable: `FLOWOFFLOAD` of `OpenWrt`.
+pub(super) fn is_flow_offload(data: &[u8]) -> bool {
+    text_value(data, NFTA_MATCH_NAME) == Some("FLOWOFFLOAD")
+}
+
 /// Makes the match for connections to the VIPs of a prefix: name, revision and info.
 pub(super) fn conntrack_match(prefix: &IpNet, hook: Hook) -> (&'static str, u32, Vec<u8>) {
     let mut info = vec![0; INFO_LEN];
