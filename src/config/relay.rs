@@ -40,7 +40,8 @@ pub struct RelaySection {
     /// Most connections at the same time, at most 16384.
     #[cfg_attr(test, schemars(range(min = 1, max = caps::RELAY_CLIENTS)))]
     pub max_clients: usize,
-    /// Most connections from one address, and snapshots that it gets within 5 s.
+    /// Most connections from one address, and snapshots that it gets within 5 s. Of IPv6, a /64
+    /// counts as one address.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub clients_per_address: usize,
 }

@@ -1,6 +1,7 @@
 //! What a relay counts.
 
 use std::fmt::Error;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
@@ -8,6 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use relay::Scope;
 
 use super::hub::Hub;
+use super::incidents::Incidents;
 use crate::agent::metrics::encoder::Encoder;
 use crate::agent::metrics::process::{encode_build, encode_process};
 
@@ -31,9 +33,18 @@ pub(super) struct Counts {
     /// Streams that went on where an earlier one had ended.
     pub(super) resumed: AtomicU64,
     /// Streams that were ended because their agents were too slow.
-    pub(super) dropped: AtomicU64,
+    pub(super) dropped: Incidents,
     /// Requests that were refused: too many connections, or no right.
-    pub(super) refused: AtomicU64,
+    pub(super) refused: Incidents,
+    /// TLS handshakes that failed.
+    pub(super) handshakes: Incidents,
+}
+
+impl Counts {
+    /// Notes a request that was refused.
+    pub(super) fn note_refused(&self, from: IpAddr, why: &str) {
+        self.refused.note("refused a request of", from, why);
+    }
 }
 
 /// The values of one scrape.
@@ -143,12 +154,12 @@ impl Scrape {
                 (
                     "vipd_relay_dropped_streams_total",
                     "Streams ended because their agents were too slow",
-                    count(&counts.dropped),
+                    Value::Counter(counts.dropped.count()),
                 ),
                 (
                     "vipd_relay_refused_requests_total",
                     "Requests refused for lack of room or right",
-                    count(&counts.refused),
+                    Value::Counter(counts.refused.count()),
                 ),
             ],
         }

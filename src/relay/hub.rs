@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::backlog::{Backlog, Untaken};
 use super::core::{RelayCore, RelayStep};
+use super::notices::{Notice, condition_notices};
 use super::waiting::Together;
 use crate::sources::marathon::connection::Connection;
 use crate::sources::marathon::messages::Message;
@@ -39,6 +40,8 @@ pub(super) struct Hub {
     least: AtomicU64,
     comment: Segment,
     start: Instant,
+    /// Marathon's name.
+    name: String,
 }
 
 /// The start of an agent's stream.
@@ -51,12 +54,13 @@ pub(super) struct Subscription {
 }
 
 impl Hub {
-    pub(super) fn new(core: RelayCore) -> Arc<Self> {
+    pub(super) fn new(core: RelayCore, name: &str) -> Arc<Self> {
         let (batches, _) = broadcast::channel(caps::RELAY_BATCHES);
         let comment = Segment::comment("waiting");
         let (core, backlog) = (Mutex::new(core), Mutex::default());
         let least = AtomicU64::new(0);
-        Arc::new(Self { core, batches, backlog, least, comment, start: Instant::now() })
+        let (start, name) = (Instant::now(), name.to_owned());
+        Arc::new(Self { core, batches, backlog, least, comment, start, name })
     }
 
     /// Returns what the relay knows. Locked for a moment only.
@@ -137,8 +141,22 @@ impl Hub {
     fn take_step(&self, step: impl FnOnce(&mut RelayCore, Duration) -> RelayStep) -> Vec<Action> {
         let now = self.now();
         let mut core = self.core();
+        let before = core.condition();
         let RelayStep { actions, published } = step(&mut core, now);
         self.publish(published);
+        let after = core.condition();
+        if after == before {
+            return actions;
+        }
+        let workloads = core.count(Scope::All);
+        drop(core);
+        let notices = condition_notices(&self.name, workloads, &before, &after);
+        for Notice { is_warning, text } in notices {
+            match is_warning {
+                true => tracing::warn!("{text}"),
+                false => tracing::info!("{text}"),
+            }
+        }
         actions
     }
 

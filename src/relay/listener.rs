@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use marathon::client::with_sources;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::counts::Counts;
+use super::pace::counted_address;
 use super::stream::LastTaken;
 
 /// The longest time for TLS to begin.
@@ -63,6 +65,7 @@ struct Open {
 /// A place among the open connections.
 struct Seat {
     open: Arc<Mutex<Open>>,
+    /// As it is counted.
     address: IpAddr,
     counts: Arc<Counts>,
 }
@@ -122,21 +125,22 @@ pub(super) async fn serve_forever(
             Ok(accepted) => accepted,
             // Most likely the process has no free file descriptor.
             Err(error) => {
-                counts.refused.fetch_add(1, Ordering::Relaxed);
+                counts.refused.count_unlogged();
                 tracing::warn!("a connection can't be accepted: {error}");
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let Some(seat) = Seat::take(&open, canonical_address(peer), limits, &counts) else {
-            counts.refused.fetch_add(1, Ordering::Relaxed);
+        let address = canonical_address(peer);
+        let Some(seat) = Seat::take(&open, counted_address(address), limits, &counts) else {
+            counts.note_refused(address, "there are too many connections, in all or from there");
             continue;
         };
         let _ = connection.set_nodelay(true);
-        let peer = Peer::new(seat.address, connection.local_addr().map(canonical_address).ok());
-        let (tls, router) = (tls.clone(), router.clone());
+        let peer = Peer::new(address, connection.local_addr().map(canonical_address).ok());
+        let (tls, router, counts) = (tls.clone(), router.clone(), Arc::clone(&counts));
         connections.spawn(async move {
-            serve_connection(connection, peer, tls, router).await;
+            serve_connection(connection, peer, tls, router, &counts).await;
             drop(seat);
         });
     }
@@ -151,12 +155,18 @@ async fn serve_connection(
     peer: Peer,
     tls: Option<TlsAcceptor>,
     router: Router,
+    counts: &Counts,
 ) {
     match tls {
         None => serve_requests(connection, peer, router).await,
         Some(tls) => {
-            if let Ok(Ok(connection)) = timeout(HANDSHAKE, tls.accept(connection)).await {
-                serve_requests(connection, peer, router).await;
+            let failed = |why: &str| {
+                counts.handshakes.note("TLS could not begin with", peer.address, why);
+            };
+            match timeout(HANDSHAKE, tls.accept(connection)).await {
+                Ok(Ok(connection)) => serve_requests(connection, peer, router).await,
+                Ok(Err(error)) => failed(&with_sources(&error)),
+                Err(_) => failed("it took too long"),
             }
         }
     }
@@ -199,5 +209,23 @@ mod tests {
         assert!(is_here("10.0.0.11", "10.0.0.11"));
         assert!(!is_here("10.0.0.12", "10.0.0.11"));
         assert!(!Peer::new("10.0.0.11".parse().unwrap(), None).is_here);
+    }
+
+    /// Whoever has one address of IPv6 has 2^64 of them.
+    #[test]
+    fn connections_of_one_network_of_ipv6_share_a_limit() {
+        let (open, counts) = (Arc::default(), Arc::default());
+        let limits = Limits { connections: 10, per_address: 2 };
+        let take = |address: &str| {
+            Seat::take(&open, counted_address(address.parse().unwrap()), limits, &counts)
+        };
+        let seats = [take("2001:db8:1:2::1"), take("2001:db8:1:2:ffff::2")];
+        assert!(seats.iter().all(Option::is_some));
+        assert!(take("2001:db8:1:2::3").is_none());
+        assert!(take("2001:db8:1:3::1").is_some(), "another network");
+        drop(seats);
+        assert!(take("2001:db8:1:2::3").is_some());
+        let four = [take("10.0.0.1"), take("10.0.0.2"), take("10.0.0.3")];
+        assert!(four.iter().all(Option::is_some));
     }
 }

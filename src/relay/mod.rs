@@ -11,7 +11,9 @@ mod counts;
 #[cfg(test)]
 mod fleet;
 mod hub;
+mod incidents;
 mod listener;
+mod notices;
 mod pace;
 mod rights;
 mod routes;
@@ -66,7 +68,12 @@ impl Relay {
         })?;
         let urls = NonZeroUsize::new(marathon.urls.len()).unwrap_or(NonZeroUsize::MIN);
         let core = RelayCore::new(Epoch::new(node, start), urls, settings.relays, start);
-        Ok(Self { listener, settings, client: Arc::new(client), hub: Hub::new(core) })
+        Ok(Self {
+            listener,
+            settings,
+            client: Arc::new(client),
+            hub: Hub::new(core, &marathon.name),
+        })
     }
 
     /// Returns the address that it listens on.

@@ -73,11 +73,16 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
 
 /// Refuses requests for the name of another site, of which a browser takes an answer here for that site's.
 /// Such a page has no token, and no certificate for its name.
-async fn check_host(State(shared): SharedState, request: Request, next: Next) -> Response {
+async fn check_host(
+    State(shared): SharedState,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_local = shared.is_local && !shared.has_tls && shared.token.is_none();
     let answer = guard_answer(is_local, request, next).await;
     if answer.status() == StatusCode::MISDIRECTED_REQUEST {
-        shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        shared.counts.note_refused(peer.address, "it is for the name of another site");
     }
     answer
 }
@@ -90,24 +95,27 @@ async fn check_pace(
 ) -> Response {
     match shared.requests_pace.allows(peer.address, Instant::now()) {
         true => next.run(request).await,
-        false => refuse_haste(&shared, "too many requests from this address: ask less often"),
+        false => refuse_haste(&shared, peer, "too many requests from this address: ask less often"),
     }
 }
 
-fn refuse_haste(shared: &Shared, why: &str) -> Response {
-    shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+fn refuse_haste(shared: &Shared, peer: Peer, why: &str) -> Response {
+    shared.counts.note_refused(peer.address, why);
     answer_problem(StatusCode::TOO_MANY_REQUESTS, why)
 }
 
-async fn check_token(State(shared): SharedState, request: Request, next: Next) -> Response {
+async fn check_token(
+    State(shared): SharedState,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     if is_allowed(shared.token.as_ref(), request.headers()) {
         return next.run(request).await;
     }
-    shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-    let mut answer = answer_problem(
-        StatusCode::UNAUTHORIZED,
-        "this relay wants a token: set relay-token-file of the [[marathon]] on this node",
-    );
+    let why = "this relay wants a token: set relay-token-file of the [[marathon]] on this node";
+    shared.counts.note_refused(peer.address, why);
+    let mut answer = answer_problem(StatusCode::UNAUTHORIZED, why);
     for challenge in CHALLENGES {
         answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
@@ -168,7 +176,7 @@ async fn answer_stream(
     {
         let why = "this address got too many snapshots within 5 s: raise [relay] clients-per-address \
                    if so many agents share it";
-        return refuse_haste(&shared, why);
+        return refuse_haste(&shared, peer, why);
     }
     shared.counts.streams.fetch_add(1, Ordering::Relaxed);
     shared.counts.resumed.fetch_add(subscription.first.is_resumed.into(), Ordering::Relaxed);
@@ -179,6 +187,7 @@ async fn answer_stream(
         counts: Arc::clone(&shared.counts),
         hub: Arc::clone(&shared.hub),
         snapshots: Arc::clone(&shared.snapshots),
+        address: peer.address,
     };
     let body = body_of(subscription, setup);
     let mut answer = Response::new(body);
@@ -302,9 +311,9 @@ async fn answer_accept(
     // browser would even add a token that it was given for that name.
     let is_rebound = !shared.has_tls && foreign_host(&headers).is_some();
     if is_rebound || !peer.is_here || !headers.contains_key(ACCEPT_HEADER) {
-        shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         let why = "a loss is accepted on the relay's own host, at the address that it listens on, with \
                    the header x-vipd-accept";
+        shared.counts.note_refused(peer.address, why);
         return answer_problem(StatusCode::FORBIDDEN, why);
     }
     tracing::warn!("what Marathon's last answer lacks was accepted: all agents are told");

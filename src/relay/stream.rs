@@ -1,6 +1,7 @@
 //! The stream of one agent.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub(super) struct StreamSetup {
     pub(super) hub: Arc<Hub>,
     /// The snapshots that may be on their way at the same time.
     pub(super) snapshots: Arc<Semaphore>,
+    /// The agent's address.
+    pub(super) address: IpAddr,
 }
 
 /// The turn of a snapshot.
@@ -233,7 +236,8 @@ impl AgentStream {
     }
 
     fn give_up(&self) -> Option<Bytes> {
-        self.setup.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        let why = "it takes its records too slowly";
+        self.setup.counts.dropped.note("ended the stream of", self.setup.address, why);
         None
     }
 }
@@ -273,7 +277,7 @@ mod tests {
             }
         }
         assert!(core.is_complete());
-        Hub::new(core)
+        Hub::new(core, "m")
     }
 
     fn answer(apps: usize) -> Snapshot {
@@ -298,6 +302,7 @@ mod tests {
             counts: Arc::default(),
             hub: Arc::clone(hub),
             snapshots: Arc::clone(snapshots),
+            address: IpAddr::from([127, 0, 0, 1]),
         };
         AgentStream::new(hub.subscribe(None, Scope::Vips).unwrap(), setup)
     }

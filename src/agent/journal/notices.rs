@@ -113,7 +113,9 @@ fn source_notices(name: &SourceId, was: &SourceView, is: &SourceView) -> Vec<Not
     }
     match (&was.unheard, &is.unheard) {
         _ if is.streaming && !was.streaming => {
-            notices.push(info("stream-back", format!("receiving events from {name}")));
+            let through = is.relay.as_ref().map(|relay| format!(" through relay {relay}"));
+            let through = through.unwrap_or_default();
+            notices.push(info("stream-back", format!("receiving events from {name}{through}")));
         }
         (was, Some(why)) if !is.streaming && was.as_ref() != Some(why) => {
             notices
@@ -312,6 +314,11 @@ mod tests {
             m(v).streaming = false;
             m(v).unheard = Some("Marathon closed it".into());
         });
+        after(&|v| {
+            m(v).streaming = true;
+            m(v).unheard = None;
+            m(v).relay = Some("http://r1:9615".into());
+        });
         let hold = Hold { reason: "ask anna".into(), since: "2026-11-25T03:00:00Z".into() };
         after(&|v| v.hold = Some(hold.clone()));
         after(&|v| v.hold = None);
@@ -337,6 +344,7 @@ mod tests {
         ! m can't be read, its last data stays in use: 502 Bad Gateway
         m answers again
         ! no events from m, polling it: Marathon closed it
+        receiving events from m through relay http://r1:9615
         ! held since 2026-11-25T03:00:00Z (ask anna): nothing is changed
         released: changes resume
         ! 3.3.0.6 failed and is retried: add-service: no such file

@@ -17,6 +17,7 @@ use marathon::watch::{Action, Config, Input, ReadOutcome, State, count_hosts};
 use marathon::{Kind, WorkloadKey};
 use relay::{Epoch, Feed, MarathonStatus, Position, Published, Record, Scope, Start};
 
+use super::notices::Condition;
 use crate::sources::marathon::messages::Message;
 use progress::Progress;
 
@@ -121,6 +122,19 @@ impl RelayCore {
                 Some(why.to_owned())
             }
             _ => None,
+        }
+    }
+
+    /// Returns what the log follows, at each step.
+    pub(super) fn condition(&self) -> Condition {
+        Condition {
+            is_streaming: self.watch.is_streaming(),
+            stream_error: self.status.stream_error.clone(),
+            read_error: self.status.read_error.clone(),
+            leader: self.status.leader.as_deref().map(str::to_owned),
+            is_complete: self.is_complete(),
+            is_caught_up: !self.progress.is_behind(),
+            left_out: self.left_out().clone(),
         }
     }
 
