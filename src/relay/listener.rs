@@ -157,18 +157,27 @@ async fn serve_connection(
     router: Router,
     counts: &Counts,
 ) {
+    // In boxes, since a connection without TLS would have the room of one with it.
     match tls {
-        None => serve_requests(connection, peer, router).await,
-        Some(tls) => {
-            let failed = |why: &str| {
-                counts.handshakes.note("TLS could not begin with", peer.address, why);
-            };
-            match timeout(HANDSHAKE, tls.accept(connection)).await {
-                Ok(Ok(connection)) => serve_requests(connection, peer, router).await,
-                Ok(Err(error)) => failed(&with_sources(&error)),
-                Err(_) => failed("it took too long"),
-            }
-        }
+        None => Box::pin(serve_requests(connection, peer, router)).await,
+        Some(tls) => Box::pin(serve_with_tls(connection, peer, tls, router, counts)).await,
+    }
+}
+
+async fn serve_with_tls(
+    connection: TcpStream,
+    peer: Peer,
+    tls: TlsAcceptor,
+    router: Router,
+    counts: &Counts,
+) {
+    let failed = |why: &str| {
+        counts.handshakes.note("TLS could not begin with", peer.address, why);
+    };
+    match timeout(HANDSHAKE, tls.accept(connection)).await {
+        Ok(Ok(connection)) => serve_requests(connection, peer, router).await,
+        Ok(Err(error)) => failed(&with_sources(&error)),
+        Err(_) => failed("it took too long"),
     }
 }
 
