@@ -319,3 +319,28 @@ fn one_writer_at_a_time() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("locked by"), "{}", ran.err);
 }
+
+/// Somebody names the interface anew, and changes it back: it stays one that vipd made.
+#[test]
+fn another_name_of_the_interface_costs_no_vip_nor_does_the_old_one_again() {
+    node();
+    let apps = apps([mysql(&[healthy("10.9.0.11", 31001)])]);
+    let on = |interface: &str, command: &str| {
+        let args = [command, "--no-pods", "--interface", interface, "--from", "-"];
+        vipd(&args, &apps.to_string())
+    };
+    let whole =
+        ["-A -t 3.3.0.6:3306 -s wlc -b flag-3", "-a -t 3.3.0.6:3306 -r 10.9.0.11:31001 -m -w 1"];
+    for interface in ["vip0", "vipd0", "vip0"] {
+        let done = on(interface, "apply");
+        assert_eq!(done.code, Some(0), "{interface}: {done:?}");
+        assert_eq!(table(), whole, "{interface}");
+        assert_eq!(on(interface, "diff").code, Some(0), "{interface}");
+    }
+    let checked = vipd(&["doctor", "--interface", "vip0"], "");
+    assert!(checked.out.contains("ip link del vipd0"), "{checked:?}");
+    netns::run_tool("ip", "link del vipd0");
+    assert_eq!(on("vip0", "diff").code, Some(0));
+    assert_eq!(table(), whole);
+    assert!(netns::run_tool("ip", "route get 3.3.0.6").contains("local 3.3.0.6"));
+}

@@ -34,6 +34,9 @@ pub struct NodeFacts {
     pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
     /// Sentences on what of this couldn't be read.
     pub unread: BTreeSet<String>,
+    /// Other interfaces that hold VIPs of vipd, since another name was configured. Their addresses are not
+    /// among the own ones.
+    pub former_interfaces: BTreeSet<String>,
 }
 
 /// Facts about the cluster: addresses that a VIP must not collide with.
@@ -58,6 +61,15 @@ impl NodeFacts {
         // A listener on :: takes IPv4 too, unless it sets IPV6_V6ONLY, which is rare.
         let everywhere = on([0; 16].into()) || at.is_ipv4() && on([0; 4].into());
         Some(on(at.ip()) || everywhere)
+    }
+
+    /// Returns a sentence on each other interface that holds VIPs, with what to do.
+    pub fn former_interface_notes(&self) -> impl Iterator<Item = (String, String)> {
+        self.former_interfaces.iter().map(|name| {
+            let what =
+                format!("{name} holds VIPs too, from when [node] interface had another name");
+            (what, format!("`ip link del {name}` once vipd is ready"))
+        })
     }
 
     /// Tells whether an address is in a directly connected network.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use node::{KernelError, error_chain};
 use vip::controller::{self, Facts, Mode, ReadFailure};
 use vip::firewall::prefixes_to_check;
-use vip::{Nft, Observed};
+use vip::{Nft, NodeFacts, Observed};
 
 use super::{AgentCore, Effect, KernelReading};
 use crate::agent::status::DataPath;
@@ -24,6 +24,7 @@ impl AgentCore {
             self.sysctls = reading.sysctls;
             self.note_data_path(&reading.observed.nft);
             self.note_unread(&reading.observed.node.unread);
+            self.note_former_interfaces(&reading.observed.node);
             self.note_firewall(&reading.observed);
             reading.observed
         });
@@ -57,6 +58,17 @@ impl AgentCore {
             tracing::warn!("{why}");
         }
         self.unread_facts.clone_from(unread);
+    }
+
+    /// Logs which other interfaces hold VIPs, once.
+    fn note_former_interfaces(&mut self, node: &NodeFacts) {
+        if self.former_interfaces == node.former_interfaces {
+            return;
+        }
+        for (what, remedy) in node.former_interface_notes() {
+            tracing::warn!("{what}: {remedy}");
+        }
+        self.former_interfaces.clone_from(&node.former_interfaces);
     }
 
     /// Checks what the node's own firewall does to VIPs. Logs new problems, unless vipd's rules solve

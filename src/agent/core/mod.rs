@@ -57,6 +57,8 @@ pub struct AgentCore {
     allow: Vec<IpNet>,
     /// What of the node couldn't be read.
     unread_facts: BTreeSet<String>,
+    /// Other interfaces that hold VIPs.
+    former_interfaces: BTreeSet<String>,
     /// Problems of the node's firewall for VIPs.
     firewall: Vec<String>,
     /// The firewall and the prefixes that were checked for problems last.
@@ -115,6 +117,7 @@ impl AgentCore {
             sysctls: Vec::new(),
             allow,
             unread_facts: BTreeSet::new(),
+            former_interfaces: BTreeSet::new(),
             firewall: Vec::new(),
             checked_firewall: None,
             lets_in,

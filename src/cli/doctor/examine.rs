@@ -237,7 +237,7 @@ fn check_interface(
         (None, None) => Link::Missing,
     };
     let manager = link.and_then(|link| inspect::manager_of(link.index));
-    doctor::check_interface(&config.interface, state, manager)
+    doctor::check_interface(&config.interface, state, manager, observed.map(|held| &held.node))
 }
 
 fn check_agent(config: &Config) -> Vec<doctor::Check> {

@@ -27,6 +27,14 @@ pub(super) struct Address {
     pub(super) is_secondary: bool,
 }
 
+impl Address {
+    /// Tells whether vipd binds VIPs like this: alone in its network, and not to be chosen as a source.
+    pub(super) fn is_bound_as_vip(&self) -> bool {
+        let whole = if self.address.is_ipv4() { 32 } else { 128 };
+        self.prefix_length == whole && !self.is_choice
+    }
+}
+
 /// A lifetime without end (`INFINITY_LIFE_TIME` of the kernel's `addrconf.h`).
 const FOREVER: u32 = u32::MAX;
 

@@ -58,17 +58,40 @@ pub(super) fn bound_addresses(
     bound
 }
 
-/// Collects the addresses and networks that no VIP may collide with. `ours` is the index of our
-/// interface, if there is one.
-pub(super) fn node_facts(
+/// Returns the interfaces that held our VIPs under an earlier configuration, by index: dummies beside ours
+/// whose addresses are all as vipd binds VIPs, and one of them that of a service with our mark.
+fn former_interfaces(
     ours: Option<u32>,
+    interfaces: &BTreeMap<u32, Interface>,
+    addresses: &[Address],
+    marked: &BTreeSet<IpAddr>,
+) -> BTreeSet<u32> {
+    let is_former = |index: &u32| {
+        let on_it = || {
+            let all = addresses.iter().filter(|address| address.interface == *index);
+            all.filter(|address| !is_link_local_v6(address.address))
+        };
+        on_it().all(Address::is_bound_as_vip) && on_it().any(|on| marked.contains(&on.address))
+    };
+    let dummies = interfaces.iter().filter(|(_, interface)| interface.is_dummy);
+    let others = dummies.map(|(index, _)| *index).filter(|index| Some(*index) != ours);
+    others.filter(is_former).collect()
+}
+
+/// Collects the addresses and networks that no VIP may collide with. `ours` is the index of our
+/// interface, if there is one, and `marked` are the addresses of the services with our mark.
+pub(super) fn node_facts(
+    (ours, marked): (Option<u32>, &BTreeSet<IpAddr>),
     interfaces: &BTreeMap<u32, Interface>,
     addresses: &[Address],
     routes: &[Route],
     resolvers: Resolvers,
 ) -> NodeFacts {
     let names_sources = routes.iter().any(|route| names_source(route, addresses));
-    let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
+    let former = former_interfaces(ours, interfaces, addresses, marked);
+    let elsewhere = addresses
+        .iter()
+        .filter(|address| Some(address.interface) != ours && !former.contains(&address.interface));
     let own: BTreeSet<_> = elsewhere.map(|address| address.address).collect();
     // A route over a loopback interface discards packets, as those that say so do.
     let leads_off = |route: &Route| {
@@ -135,6 +158,10 @@ pub(super) fn node_facts(
         mtus,
         listening: None,
         unread: resolvers.unread,
+        former_interfaces: former
+            .iter()
+            .filter_map(|index| Some(interfaces.get(index)?.name.clone()))
+            .collect(),
     }
 }
 
@@ -218,6 +245,39 @@ mod tests {
     }
 
     #[test]
+    fn vips_on_a_dummy_of_an_earlier_configuration_are_no_addresses_of_the_node() {
+        let dummy = |name: &str| Interface {
+            name: name.to_owned(),
+            is_dummy: true,
+            ..Interface::default()
+        };
+        let interfaces = [(2, dummy("vip0")), (3, dummy("lo1")), (7, dummy("vipd0"))].into();
+        let bound = |interface, text: &str| Address {
+            global: false,
+            is_choice: false,
+            prefix_length: if text.contains(':') { 128 } else { 32 },
+            ..address(interface, text)
+        };
+        let mut addresses = vec![
+            bound(2, "3.3.0.6"),
+            bound(2, "fd03::6"),
+            bound(2, "198.51.100.1"),
+            bound(3, "10.200.0.7"),
+            bound(7, "3.3.0.6"),
+        ];
+        let facts_of = |addresses: &[Address], marked: &str| {
+            let marked = [marked.parse().unwrap()].into();
+            node_facts((Some(7), &marked), &interfaces, addresses, &[], Resolvers::default())
+        };
+        let facts = facts_of(&addresses, "3.3.0.6");
+        assert_eq!(facts.own, ["10.200.0.7".parse().unwrap()].into());
+        assert_eq!(facts.former_interfaces, ["vip0".to_owned()].into());
+        assert_eq!(facts_of(&addresses, "3.3.0.7").own.len(), 4, "none of ours");
+        addresses.push(address(2, "10.0.0.1"));
+        assert_eq!(facts_of(&addresses, "3.3.0.6").own.len(), 5, "somebody uses it");
+    }
+
+    #[test]
     fn only_networks_of_others_count() {
         let mut eth0 = Interface::default();
         eth0.name.push_str("eth0");
@@ -290,7 +350,8 @@ mod tests {
             of_kind(RouteType::Broadcast, route(255, "3.3.0.255/32", 7)),
             via("10.5.0.254", route(100, "0.0.0.0/0", 2)),
         ];
-        let facts = node_facts(Some(7), &interfaces, &addresses, &routes, Resolvers::default());
+        let ours = (Some(7), &BTreeSet::new());
+        let facts = node_facts(ours, &interfaces, &addresses, &routes, Resolvers::default());
         assert_eq!(
             facts.routes,
             [

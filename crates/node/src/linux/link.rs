@@ -73,6 +73,8 @@ pub(super) struct Interface {
     pub(super) mtu6: Option<u32>,
     /// Whether packets sent by it come back to this node, whatever its name is.
     pub(super) is_loopback: bool,
+    /// It is a dummy interface.
+    pub(super) is_dummy: bool,
 }
 
 impl Interface {
@@ -103,6 +105,9 @@ fn parse_interface(link: LinkMessage) -> Option<(u32, Interface)> {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
             LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+            LinkAttribute::LinkInfo(infos) => {
+                interface.is_dummy = infos.contains(&LinkInfo::Kind(InfoKind::Dummy));
+            }
             LinkAttribute::AfSpecUnspec(families) => interface.mtu6 = mtu_of_ipv6(&families),
             _ => {}
         }

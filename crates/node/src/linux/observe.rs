@@ -1,7 +1,7 @@
 //! One reading of the node: everything that a plan is made from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use nl_ipvs::{Dump, Ipvs};
@@ -34,6 +34,8 @@ pub(super) fn observe_node(
     let addresses = address::list_addresses(socket)?;
     let routes = route::list_routes(socket)?;
     let resolvers = Resolvers::read(known.map(|known| &known.node.resolvers));
+    let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
+    let ours_and_marked = (ours, &marked_addresses(&listed));
     let mut observed = Observed {
         services: BTreeMap::new(),
         link: match link {
@@ -49,7 +51,7 @@ pub(super) fn observe_node(
             .map_err(|error| KernelError::Ipvs { doing: "read its timeouts".into(), error })?,
         nft: nft.observe_tables()?,
         firewall: read_firewall(nft),
-        node: facts::node_facts(ours, &interfaces, &addresses, &routes, resolvers),
+        node: facts::node_facts(ours_and_marked, &interfaces, &addresses, &routes, resolvers),
     };
     learnt.add_learnt(socket, &mut observed.addresses)?;
     match listening::read_listening(listening.as_deref()) {
@@ -63,12 +65,16 @@ pub(super) fn observe_node(
         }
     }
     observed.node.listening.clone_from(listening);
-    let listed = require_complete(ipvs.services(), || "list virtual services".into())?;
     let without_servers =
         |service: nl_ipvs::Service| (service.key, ObservedService::new(service, []));
     observed.services = listed.into_iter().map(without_servers).collect();
     read_servers(ipvs, readings.begin_reading(known, settings.counters), &mut observed)?;
     Ok(observed)
+}
+
+fn marked_addresses(services: &[nl_ipvs::Service]) -> BTreeSet<IpAddr> {
+    let marked = services.iter().filter(|service| service.settings.flags.contains(MARK));
+    marked.filter_map(|service| Some(Vip::from_key(&service.key)?.address)).collect()
 }
 
 /// Reads the node's own firewall. A failure doesn't fail the reading: VIPs are more important, and

@@ -78,6 +78,7 @@ fn same_node(was: &NodeFacts, is: &NodeFacts) -> bool {
         mtus: _,
         listening: _,
         unread: _,
+        former_interfaces: _,
     } = was;
     (own, routes, resolvers, connected) == (&is.own, &is.routes, &is.resolvers, &is.connected)
         && (gateways, groups, names_sources) == (&is.gateways, &is.groups, &is.names_sources)
