@@ -12,7 +12,7 @@ use super::args::Marathons;
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
-use super::reload::{check_successor, create_clients};
+use super::reload::{check_owners, check_policy, check_successor, create_clients, only_source};
 use super::run::Run;
 use crate::admin::client::AgentClient;
 use crate::config::{
@@ -55,7 +55,8 @@ impl Config {
 ///
 /// Prints every problem with file, line, column, key, reason and remedy. Reads the files with
 /// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
-/// agent can go on with it: that the new address is free, and that a hold isn't lost.
+/// agent can go on with it: that the new address is free, that a hold isn't lost, and that it doesn't
+/// refuse more than half of the VIPs.
 ///
 /// Exit status: 0 no problem, 1 problems, 2 error, or this user may not read all of it.
 #[derive(Debug, Args)]
@@ -139,6 +140,7 @@ impl ConfigCheck {
         if let Some(run) = run {
             run.override_config(&mut config);
         }
+        let mut resolved = Vec::new();
         match marathons.resolve_marathons(&config, Secrets::ReadPresent) {
             Err(error) => add(error),
             Ok(marathons) if marathons.is_empty() && are_known && self.relay => {
@@ -153,26 +155,34 @@ impl ConfigCheck {
                 }
                 let each = marathons.iter().map(std::slice::from_ref);
                 each.filter_map(|one| create_clients(&config, one).err()).for_each(&mut add);
+                check_owners(&config.policy, &marathons).err().into_iter().for_each(&mut add);
+                resolved = marathons;
             }
         }
         if self.relay {
             config.relay.check_files().into_iter().for_each(add);
-        } else if let Some(now) = ask_running_agent(&config)
-            && let Err(error) = check_successor(&now, &config.agent)
-        {
-            add(error);
+        } else if let Some(agent) = find_running_agent(&config) {
+            let now = ask_settings(&agent, &config);
+            let checked = now.map(|now| check_successor(&now, &config.agent));
+            checked.and_then(Result::err).into_iter().for_each(&mut add);
+            let vips = agent.fetch_vips().unwrap_or_default();
+            let checked = check_policy(&config.policy, &only_source(&resolved), &vips);
+            checked.err().into_iter().for_each(add);
         }
         problems
     }
 }
 
-/// Returns the settings of the agent that runs on this node, if there is one: what a successor has to
-/// go on with.
-fn ask_running_agent(config: &Settings) -> Option<AgentSettings> {
+/// Finds the agent that runs on this node, if there is one.
+fn find_running_agent(config: &Settings) -> Option<AgentClient> {
     let usual = AgentSection::default().socket;
     let sockets = [config.agent.socket.as_path(), &usual];
-    let connect = |socket| AgentClient::connect(socket).ok();
-    let told = sockets.into_iter().find_map(connect)?.fetch_config().ok()?;
+    sockets.into_iter().find_map(|socket| AgentClient::connect(socket).ok())
+}
+
+/// Returns the settings of a running agent: what a successor has to go on with.
+fn ask_settings(agent: &AgentClient, config: &Settings) -> Option<AgentSettings> {
+    let told = agent.fetch_config().ok()?;
     let told = &told["agent"];
     Some(AgentSettings {
         listen: told["listen"].as_str()?.parse().ok()?,

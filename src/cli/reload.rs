@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use marathon::client::{Client, ClientConfig, plain_client};
+use vip::naming::VipName;
+use vip::{AddressRefusal, ClusterFacts, NodeFacts, Policy, Reservation, SourcePath};
 
 use crate::admin::HoldFiles;
 use crate::config::{AgentSettings, Config, KeyError, Marathon, Relays};
+use crate::report::vips::VipReport;
 use crate::sources::{RelayClient, SourceClient, SourceId};
 
 /// Creates a client for each Marathon.
@@ -81,10 +84,144 @@ pub(super) fn check_successor(now: &AgentSettings, next: &AgentSettings) -> Resu
     Ok(())
 }
 
+/// Checks that every owner of VIPs in the policy is an app of a Marathon that is read.
+pub(super) fn check_owners(policy: &Policy, marathons: &[Marathon]) -> Result<()> {
+    let is_read = |source: &str| marathons.iter().any(|each| each.name == source);
+    for (reserved, owner) in &policy.owner {
+        let Reservation::OneSource(SourcePath { source, .. }) = owner else { continue };
+        if !is_read(source) {
+            let names: Vec<_> = marathons.iter().map(|each| each.name.as_str()).collect();
+            let why = format!(
+                "vip.owner {reserved}: no Marathon has the name {source:?}, so no app may claim it: \
+                 write one of {}",
+                names.join(", ")
+            );
+            bail!(KeyError::new("vip", "owner", why));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the source of apps where no other one is told: there is one Marathon only.
+pub(super) fn only_source(marathons: &[Marathon]) -> SourceId {
+    marathons.first().map_or_else(|| SourceId::from(""), |first| first.name.as_str().into())
+}
+
+/// Checks that a configuration doesn't refuse most of the VIPs that apps have now. A wrong prefix would
+/// take them all away at once. `vips` are those of the running agent, whose only Marathon is `only`.
+pub(super) fn check_policy(next: &Policy, only: &SourceId, vips: &[VipReport]) -> Result<()> {
+    let claimed = vips.iter().filter(|vip| !vip.summary.apps.is_empty());
+    let refused = claimed.clone().filter_map(|vip| Some((vip, refusal_of(next, only, vip)?)));
+    let refused: Vec<_> = refused.collect();
+    let count = claimed.count();
+    let Some((vip, why)) = refused.first().filter(|_| refused.len() * 2 > count) else {
+        return Ok(());
+    };
+    let (table, key) = match why {
+        AddressRefusal::OtherNode(_) => ("cluster", "addresses"),
+        AddressRefusal::NameServer(_) => ("names", "listen"),
+        AddressRefusal::Reserved(..) | AddressRefusal::ReservedName(..) => ("vip", "owner"),
+        _ => ("vip", "allow"),
+    };
+    let text = format!(
+        "{} of {count} VIPs of apps would be refused, {} of {} because {why}; a reload takes no such \
+         change: if it is meant, restart the agent",
+        refused.len(),
+        vip.vip,
+        vip.summary.apps[0],
+    );
+    bail!(KeyError::new(table, key, text))
+}
+
+/// Returns why the configuration alone refuses a VIP to all of its apps.
+fn refusal_of(next: &Policy, only: &SourceId, vip: &VipReport) -> Option<AddressRefusal> {
+    let address = vip.vip.parse::<SocketAddr>().ok()?.ip();
+    let name: Option<VipName> = vip.summary.name.as_ref().and_then(|name| name.parse().ok());
+    let mut refusal = None;
+    for app in &vip.summary.apps {
+        let tasks = vip.backend.iter().chain(&vip.left_out);
+        let mut tasks = tasks.filter(|task| task.app.as_ref() == Some(app));
+        let source = tasks.find_map(|task| task.source.as_deref().map(SourceId::from));
+        let app = (source.as_ref().unwrap_or(only), &**app);
+        let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
+        refusal = Some(next.admit(app, (address, name.as_ref()), true, &node, &cluster).err()?);
+    }
+    refusal
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::config::AgentSection;
+    use crate::config::{AgentSection, MarathonSection, Secrets};
+
+    #[test]
+    fn an_owner_is_of_a_marathon_that_is_read() {
+        let owner = SourcePath { source: "man".into(), path: "/".into() };
+        let reserved = "3.3.0.0/16".parse().unwrap();
+        let owner = [(reserved, Reservation::OneSource(owner))].into();
+        let policy = Policy { owner, ..Policy::default() };
+        let marathon = |name: &str| {
+            let urls = vec!["http://127.0.0.1:8080".to_owned()];
+            let section = MarathonSection { name: Some(name.into()), urls, ..Default::default() };
+            section.resolve(Secrets::Read).unwrap()
+        };
+        let error = check_owners(&policy, &[marathon("main")]).unwrap_err().to_string();
+        assert!(error.contains("no Marathon has the name \"man\"") && error.ends_with("main"));
+        check_owners(&policy, &[marathon("main"), marathon("man")]).unwrap();
+    }
+
+    #[test]
+    fn a_reload_that_refuses_most_vips_is_refused() {
+        let vip = |at: &str, name: Option<&str>, app: &str, source: Option<&str>| {
+            let task = json!({
+                "app": app, "source": source, "state": "serving", "server": "10.0.0.1:1",
+            });
+            let mut vip = json!({
+                "vip": at, "protocol": "tcp", "name": name, "apps": [app], "backend": [task],
+                "left_out": [], "problems": [], "state": "serving",
+            });
+            if app.is_empty() {
+                vip["apps"] = json!([]);
+            }
+            serde_json::from_value::<VipReport>(vip).unwrap()
+        };
+        let vips = [
+            vip("3.3.0.6:80", None, "/shop/web", None),
+            vip("[fd03::6]:80", None, "/shop/six", None),
+            vip("11.0.0.1:80", Some("db.marathon"), "/db", Some("other")),
+            vip("9.9.9.9:80", None, "", None),
+        ];
+        let check = |policy: &Policy, vips: &[VipReport]| {
+            check_policy(policy, &"main".into(), vips).map_err(|error| error.to_string())
+        };
+        let allow = |prefixes: &[&str]| Policy {
+            allow: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+            ..Policy::default()
+        };
+        let whole = allow(&["3.0.0.0/8", "fd03::/16"]);
+        assert_eq!(check(&whole, &vips), Ok(()));
+        // A name needs no prefix.
+        assert_eq!(check(&allow(&["3.0.0.0/8"]), &vips), Ok(()), "one of three");
+        let error = check(&allow(&["30.0.0.0/8"]), &vips).unwrap_err();
+        assert!(error.starts_with("2 of 3 VIPs"), "{error}");
+        assert!(error.contains("3.3.0.6:80 of /shop/web because") && error.contains("restart"));
+        assert!(check(&allow(&["30.0.0.0/8"]), &vips[2..]).is_ok());
+        assert!(check(&allow(&["30.0.0.0/8"]), &[]).is_ok());
+
+        let cluster = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        let of_cluster = Policy { cluster, ..Policy::default() };
+        assert!(check(&of_cluster, &vips).unwrap_err().starts_with("3 of 3"));
+        let owned = |source: &str| {
+            let path = SourcePath { source: source.into(), path: "/".into() };
+            let owner = ["3.0.0.0/8", "fd03::/16"]
+                .map(|reserved| (reserved.parse().unwrap(), Reservation::OneSource(path.clone())));
+            Policy { owner: owner.into(), ..Policy::default() }
+        };
+        assert_eq!(check(&owned("main"), &vips), Ok(()));
+        assert!(check(&owned("other"), &vips).unwrap_err().contains("vip.owner reserves"));
+    }
 
     #[test]
     fn nobody_takes_over_who_could_not_listen_or_would_not_find_the_hold() {

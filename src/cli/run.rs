@@ -12,13 +12,14 @@ use clap::Args;
 use dns::ZoneFile;
 use node::folder::{Folder, split_path};
 use node::{LinuxKernel, Lock};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::args::{Marathons, open_kernel, parse_listen};
 use super::end::End;
 use super::global::Global;
 use super::output;
-use super::reload::{check_successor, create_clients};
+use super::reload::{check_owners, check_policy, check_successor, create_clients, only_source};
 use super::signals::{Signals, Told};
 use crate::admin::{self, Admin, HoldFiles};
 use crate::agent::core;
@@ -31,6 +32,7 @@ use crate::agent::state_file::StateFiles;
 use crate::agent::status::{RefusedReload, Request, View};
 use crate::clock::Timestamp;
 use crate::config::{self, Config, Marathon, ProbeMode, ProbeSettings, Secrets};
+use crate::report::vips::{VipFacts, VipReport};
 
 /// Keep the IPVS table in sync with Marathon until stopped
 ///
@@ -65,6 +67,9 @@ pub(super) struct Run {
 
 /// The pause after signals could not be waited for.
 const SIGNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest time to wait for the agent's own table.
+const TABLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The time between two looks at the lock file.
 const LOCK_CHECK: Duration = Duration::from_millis(500);
@@ -139,6 +144,7 @@ impl Run {
                  configuration"
             );
         }
+        check_owners(&config.policy, &marathons)?;
         Ok((config, marathons))
     }
 
@@ -150,16 +156,17 @@ impl Run {
         signals: &Signals,
         handle: &Handle,
     ) -> AgentEnd {
-        let check_config = || {
+        let check_config = |vips: &[VipReport]| {
             global.check_config_rereadable()?;
             let (config, marathons) = self.resolve_config(global)?;
             create_clients(&config, &marathons)?;
+            check_policy(&config.policy, &only_source(&marathons), vips)?;
             check_successor(now, &config.agent)
         };
         loop {
             match signals.next().await {
                 Ok(Told::Stop) => return AgentEnd::Stop,
-                Ok(Told::Reload) => match check_config() {
+                Ok(Told::Reload) => match check_config(&read_vips(handle).await) {
                     Ok(()) => return AgentEnd::Reload,
                     Err(error) => {
                         tracing::error!(
@@ -251,6 +258,15 @@ enum AgentEnd {
     Reload,
     /// Its lock file is gone. It starts again, to take the lock anew.
     LockLost,
+}
+
+/// Returns the VIPs that this agent wants; none if it doesn't answer.
+async fn read_vips(handle: &Handle) -> Vec<VipReport> {
+    let (ask, asked) = oneshot::channel();
+    let _ = handle.requests.send(Request::Table(ask)).await;
+    let table = timeout(TABLE_WAIT, asked).await;
+    let Ok(Ok(table)) = table else { return Vec::new() };
+    VipFacts::from_agent(&table, None).report_wanted()
 }
 
 /// Waits until the lock file is gone or replaced, as with the directory that it is in: then another

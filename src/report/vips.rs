@@ -272,6 +272,10 @@ impl<'a> VipFacts<'a> {
         let kernel = self.observed.map(|observed| KernelMatch::compare(vip, wanted, observed));
         let is_suspended = wanted.is_some_and(|wanted| wanted.suspended);
         report.evaluate(side, kernel.unwrap_or_default(), is_suspended);
+        if wanted.is_some_and(|wanted| wanted.apps.is_empty()) {
+            let refused = self.desired.and_then(|desired| desired.refused_label(vip));
+            report.summary.problems.extend(refused.map(ToString::to_string));
+        }
         let known = self.states.and_then(|states| states.get(vip));
         let known = known.filter(|(state, _)| *state == report.summary.state);
         report.summary.since = known.map(|(_, since)| format!("{since:.0}"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::netns;
 
-use crate::cluster::{API, Cluster, eventually};
+use crate::cluster::{API, Cluster, checked_web, eventually};
 use crate::world::Running;
 
 /// Listens on a port until it is ended.
@@ -37,6 +37,9 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
     let answers = |port: u16| asked(port) == "alive\n";
     assert_eq!(asked(9614), "alive\n");
 
+    cluster.send("POST", "/v2/apps", &checked_web("3.3.0.6:80", 1));
+    eventually("its VIP is there", || !cluster.servers(0, "3.3.0.6:80").is_empty());
+
     let no_authority = format!("{file}.pem");
     std::fs::write(&no_authority, "no certificate").unwrap();
     for (wrong, wrong_word) in [
@@ -47,6 +50,9 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
             ),
             "has no certificate as PEM",
         ),
+        ("[vip]\nallow = [\"30.0.0.0/8\"]\n", "1 of 1 VIPs of apps would be refused"),
+        ("[cluster]\naddresses = [\"3.0.0.0/8\"]\n", "is the address of a server of the cluster"),
+        ("[vip.owner]\n\"3.3.0.0/16\" = \"/shop\"\n", "which vip.owner reserves for /shop"),
     ] {
         std::fs::write(&file, wrong).unwrap();
         netns::run_tool("kill", &format!("-HUP {process}"));
@@ -66,6 +72,7 @@ fn a_reload_takes_a_new_configuration_in_the_same_process_and_refuses_a_wrong_on
         assert_eq!(checked.status.code(), Some(1), "{said}");
         assert!(said.contains(wrong_word), "{said}");
     }
+    assert!(cluster.servers(0, "3.3.0.6:80").iter().any(|(_, weight)| *weight > 0));
     // An address that another program has is a problem for this agent only.
     let taken =
         Command::new("ip").args(["netns", "exec", &node, "python3", "-c", TAKE_PORT]).spawn();

@@ -126,6 +126,12 @@ impl Desired {
         self.doubt.as_ref().is_some_and(|doubt| doubt.keeps(vip, held))
     }
 
+    /// Returns the report on a label for this VIP that is refused.
+    #[must_use]
+    pub fn refused_label(&self, vip: &Vip) -> Option<&LabelReport> {
+        self.reports.iter().find(|report| report.vip == Some(*vip) && !report.verdict.is_ok())
+    }
+
     /// Tells whether the place of a real server that stays in doubt belongs to a task that is
     /// listed.
     pub(crate) fn is_taken(&self, server: &SocketAddr) -> bool {

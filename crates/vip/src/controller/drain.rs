@@ -332,10 +332,10 @@ impl Memory {
             None => {
                 let selection = Selection { members: staying, ..Selection::default() };
                 let options = Options::from_settings(&held.settings);
-                // No app claims it, so none is to run.
+                // No app claims it, so none is to run; unless one does and is refused.
                 let service = DesiredService {
                     options,
-                    suspended: true,
+                    suspended: desired.refused_label(&vip).is_none(),
                     selection,
                     ..DesiredService::default()
                 };

@@ -311,6 +311,9 @@ fn a_vip_that_becomes_an_address_of_the_node_is_withdrawn() {
     world.state().node = node;
     world.pass(seconds(30));
     assert_eq!(world.weights(WEB), one(A, 0));
+    // Nobody wants it to refuse, so it isn't suspended.
+    let states: Vec<_> = world.controller.count_vips().map(|(_, count)| count.state).collect();
+    assert_eq!(states, [vip::VipState::Refusing]);
     world.pass(seconds(300));
     assert_eq!((world.weights(WEB), world.bound("3.3.0.6")), (None, false));
     assert!(!world.controller.desired().reports[0].verdict.is_ok());
