@@ -31,12 +31,17 @@ async fn a_report_has_what_a_relay_with_tls_and_a_token_says_and_not_the_token()
     let relay = Relay::bind(settings, &marathon, "node", 1).await.unwrap();
     let config = format!(
         "[agent]\nsocket = {:?}\n[[marathon]]\nurls = [{:?}]\nrelay = [\"https://{}\"]\n\
-         relay-token-file = {:?}\nrelay-ca-file = {:?}\n",
+         relay-token-file = {:?}\nrelay-ca-file = {:?}\n\
+         [relay]\nlisten = \"{}\"\ntoken-file = {:?}\ncert-file = {:?}\nkey-file = {:?}\n",
         at("agent.sock"),
         sim.url(),
         relay.address().unwrap(),
         at("token"),
-        fixture("ca.pem")
+        fixture("ca.pem"),
+        relay.address().unwrap(),
+        at("token"),
+        fixture("server.pem"),
+        fixture("server.key")
     );
     let relay = tokio::spawn(relay.run());
     std::fs::write(at("vipd.toml"), config).unwrap();
@@ -52,6 +57,11 @@ async fn a_report_has_what_a_relay_with_tls_and_a_token_says_and_not_the_token()
     {
         assert!(all.contains(&format!("\nrelay-1/{part}: ")), "{part}: {all}");
         assert!(!all.contains(&format!("\nrelay-1/{part}: missing")), "{part}: {all}");
+    }
+    // The relay runs on this node, too.
+    for part in ["version.json", "healthz.txt", "readyz.txt", "status.json", "metrics.txt"] {
+        assert!(all.contains(&format!("\nrelay/{part}: ")), "{part}: {all}");
+        assert!(!all.contains(&format!("\nrelay/{part}: missing")), "{part}: {all}");
     }
     assert!(all.contains("\"left_out\":0") && all.contains("vipd_relay_clients 0"), "{all}");
     relay.abort();

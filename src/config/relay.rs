@@ -1,18 +1,19 @@
 //! `[relay]`: a relay, which reads Marathon for many agents.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
-use marathon::client::Secret;
+use marathon::client::{Identity, Secret};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use serde::Deserialize;
 
 use super::key_error::{KeyError, both, split_error};
+use super::marathon::Relays;
 #[cfg(test)]
 use super::reference::LISTENER;
 use super::secret_file::{self, find_absent_credential, read_certificates, read_private_key};
@@ -186,6 +187,35 @@ impl RelaySection {
         let Self { listen, relays, max_clients, clients_per_address, .. } = *self;
         let (token, tls) = both(self.read_token(), self.read_tls())?;
         Ok(RelaySettings { listen, token, tls, relays, max_clients, clients_per_address })
+    }
+
+    /// Returns how a program on this node asks the relay: with what its files say, as far as they can be
+    /// read. `followed` are the relays of this node's agent, whose authority may be the relay's too.
+    #[must_use]
+    pub fn to_client(&self, followed: &[Relays]) -> Relays {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let at = SocketAddr::new(ip, self.listen.port());
+        let scheme = if self.cert_file.is_some() { "https" } else { "http" };
+        let read = |key, path: &Option<PathBuf>| {
+            path.as_deref().and_then(|path| secret_file::read_file("relay", key, path).ok())
+        };
+        let own = read("cert-file", &self.cert_file).zip(read("key-file", &self.key_file));
+        let client_ca = read("client-ca-file", &self.client_ca_file);
+        // Whoever is let in by a certificate may have the relay's own one.
+        let own = own.filter(|_| client_ca.is_some());
+        let identity = own.map(|(chain, key)| Identity::new(&chain, &key));
+        let agents = || followed.iter().find_map(|relays| relays.identity.clone());
+        let authorities = followed.iter().find_map(|relays| relays.ca.clone());
+        Relays {
+            urls: format!("{scheme}://{at}").parse().into_iter().collect(),
+            token: self.read_token().ok().flatten(),
+            ca: authorities.or(client_ca),
+            identity: agents().or(identity),
+        }
     }
 
     fn read_token(&self) -> Result<Option<Secret>> {

@@ -6,7 +6,6 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::collect::{MAX_PART, Part, run_program};
-use crate::admin::client::AgentClient;
 use crate::cli::agent::reach_agent;
 use crate::cli::doctor::ask_relay::RelayAsker;
 use crate::cli::global::Global;
@@ -114,13 +113,9 @@ pub(super) fn list_parts(
         let agent = config.agent.clone();
         Part::new(*name, move || reach_agent(&agent)?.fetch_raw(path))
     }));
-    let listen = config.relay.listen;
-    parts.extend(OF_RELAY.iter().map(|(name, path)| {
-        Part::new(format!("relay/{name}"), move || {
-            let relay = AgentClient::connect_tcp(listen);
-            relay.with_context(|| format!("no relay answers at {listen}"))?.fetch_raw(path)
-        })
-    }));
+    // This node's own one, and those that its agent follows.
+    let own = config.relay.to_client(relays);
+    parts.extend(own.urls.iter().flat_map(|url| parts_of_relay("relay", &own, url)));
     parts.extend(parts_of_relays(relays));
     let flags = global.to_flags();
     parts.extend(COMMANDS.iter().map(|(name, words)| {
@@ -146,12 +141,18 @@ fn parts_of_relays(relays: &[Relays]) -> Vec<Part> {
     for (number, (relays, url)) in (1..).zip(each) {
         let text = format!("{url}\n").into_bytes();
         parts.push(Part::new(format!("relay-{number}/url.txt"), move || Ok(text)));
-        parts.extend(OF_RELAY.iter().map(|(name, path)| {
-            let (relays, url) = (relays.clone(), url.clone());
-            Part::new(format!("relay-{number}/{name}"), move || ask_relay(&relays, &url, path))
-        }));
+        parts.extend(parts_of_relay(&format!("relay-{number}"), relays, url));
     }
     parts
+}
+
+/// What a relay says, in a folder of its own.
+fn parts_of_relay(folder: &str, relays: &Relays, url: &Url) -> Vec<Part> {
+    let part = |(name, path): &(&'static str, &'static str)| {
+        let (relays, url, path) = (relays.clone(), url.clone(), *path);
+        Part::new(format!("{folder}/{name}"), move || ask_relay(&relays, &url, path))
+    };
+    OF_RELAY.iter().map(part).collect()
 }
 
 fn ask_relay(relays: &Relays, url: &Url, path: &str) -> Result<Vec<u8>> {
