@@ -72,7 +72,8 @@ impl Batch {
     /// answers come in order.
     pub(crate) fn accept_reply(&mut self, reply: Reply<'_>) -> bool {
         let position = reply.sequence_number.wrapping_sub(self.first_sequence) as usize;
-        let last = position + 1 == self.outcomes.len();
+        // `position + 1` would overflow 32 bits for an answer to the request before the first.
+        let last = self.outcomes.len().checked_sub(1) == Some(position);
         match (reply.body, self.outcomes.get_mut(position)) {
             (Body::Outcome(result), Some(outcome)) => {
                 *outcome = Some(result);

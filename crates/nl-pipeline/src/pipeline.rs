@@ -1,5 +1,6 @@
 //! The pipeline: requests by the hundred, and the answers to them.
 
+use std::time::Instant;
 use std::{fmt, io};
 
 use crate::answer::{Answer, Progress};
@@ -229,12 +230,19 @@ impl Pipeline {
         if self.unfinished {
             self.read_leftovers(|_| {});
         }
-        self.next_sequence = self.next_sequence.wrapping_add(outgoing.request_count());
+        let (first, count) = (self.next_sequence, outgoing.request_count());
+        self.next_sequence = first.wrapping_add(count);
         self.send_datagram(outgoing.as_bytes())?;
+        // Each datagram of the answer begins a wait of its own, since a dump may take its time.
+        let mut wait = Wait::default();
         loop {
-            let len = self.receive_datagram(Transport::receive)?;
+            let len = self.await_datagram(&mut wait)?;
             for reply in reply::parse_replies(&self.buffer[..len]) {
-                if accept(reply?) {
+                let reply = reply?;
+                if reply.sequence_number.wrapping_sub(first) < count {
+                    wait = Wait::default();
+                }
+                if accept(reply) {
                     self.unfinished = false;
                     return Ok(());
                 }
@@ -245,12 +253,13 @@ impl Pipeline {
     /// Reads what a failed exchange has left, as far as it can be read. Nothing is waited for.
     fn read_leftovers(&mut self, mut accept: impl FnMut(Reply<'_>)) {
         loop {
-            match self.receive_datagram(Transport::try_receive) {
-                Ok(len) => {
+            let received = self.transport.try_receive(&mut self.buffer);
+            match check_received(received) {
+                Ok(Some(len)) => {
                     let replies = reply::parse_replies(&self.buffer[..len]);
                     replies.map_while(Result::ok).for_each(&mut accept);
                 }
-                Err(Error::Lost | Error::Malformed(_)) => {}
+                Ok(None) | Err(Error::Lost | Error::Malformed(_)) => {}
                 // Nothing is left, or the socket fails the next send too.
                 Err(_) => return,
             }
@@ -268,17 +277,36 @@ impl Pipeline {
         }
     }
 
-    fn receive_datagram(
-        &mut self,
-        receive: fn(&mut (dyn Transport + 'static), &mut [u8]) -> io::Result<usize>,
-    ) -> Result<usize, Error> {
+    /// Waits for a datagram until the wait is over, however often a signal interrupts it.
+    fn await_datagram(&mut self, wait: &mut Wait) -> Result<usize, Error> {
         loop {
-            match receive(&mut *self.transport, &mut self.buffer) {
-                Ok(len) if len <= BUFFER_LEN => return Ok(len),
-                Ok(len) => return Err(Error::Malformed(format!("a datagram of {len} bytes"))),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io("receive from", error)),
+            let received = match wait.since {
+                None => {
+                    wait.since = Some(Instant::now());
+                    self.transport.receive(&mut self.buffer)
+                }
+                Some(since) => self.transport.receive_after(&mut self.buffer, since.elapsed()),
+            };
+            if let Some(len) = check_received(received)? {
+                return Ok(len);
             }
         }
+    }
+}
+
+/// A wait for a datagram of an answer.
+#[derive(Default)]
+struct Wait {
+    /// `None` until it has begun.
+    since: Option<Instant>,
+}
+
+/// Returns the length of a datagram, or `None` if a signal came instead.
+fn check_received(received: io::Result<usize>) -> Result<Option<usize>, Error> {
+    match received {
+        Ok(len) if len <= BUFFER_LEN => Ok(Some(len)),
+        Ok(len) => Err(Error::Malformed(format!("a datagram of {len} bytes"))),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(Error::from_io("receive from", error)),
     }
 }

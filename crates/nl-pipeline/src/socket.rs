@@ -9,7 +9,7 @@ use std::time::Duration;
 use netlink_sys::{Socket, SocketAddr};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
-use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::time::TimeVal;
 
 use crate::{Error, Pipeline, Transport};
 
@@ -60,8 +60,9 @@ impl SocketOptions {
         Self { timeout: Duration::from_secs(5), namespace: None }
     }
 
-    /// Sets the longest wait for an answer, at least a microsecond. The kernel answers within the
-    /// send, so this only ends a wait that would last for ever.
+    /// Sets the longest wait for an answer, or for the next datagram of a long one: at least a
+    /// microsecond. The kernel answers within the send, so this only ends a wait that would last for
+    /// ever. Signals don't lengthen it.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
@@ -84,12 +85,9 @@ impl SocketOptions {
             None => open_socket(protocol),
             Some(file) => open_socket_in(protocol, file),
         }?;
-        // 0 would mean to wait for ever.
-        let micros = self.timeout.as_micros().clamp(1, i32::MAX as u128);
-        let timeout = TimeVal::microseconds(i64::try_from(micros).unwrap_or(i64::MAX));
-        setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)
-            .map_err(|errno| failed("set the timeout of")(errno.into()))?;
-        Ok(Pipeline::with_transport(NetlinkSocket(socket)))
+        let socket = NetlinkSocket { socket, timeout: self.timeout };
+        socket.set_timeout(self.timeout).map_err(failed("set the timeout of"))?;
+        Ok(Pipeline::with_transport(socket))
     }
 }
 
@@ -132,23 +130,52 @@ fn open_socket_in(protocol: Protocol, namespace: &Path) -> Result<Socket, Error>
     thread.join().unwrap_or_else(|_| ended())
 }
 
+/// Converts a timeout to that of a socket: 0 would mean to wait for ever, and some machines count seconds
+/// in 32 bits, which are 68 years.
+fn receive_timeout(timeout: Duration) -> TimeVal {
+    let timeout = timeout.max(Duration::from_micros(1));
+    let seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
+    let micros = i32::try_from(timeout.subsec_micros()).unwrap_or_default();
+    TimeVal::new(seconds.into(), micros.into())
+}
+
 #[derive(Debug)]
-struct NetlinkSocket(Socket);
+struct NetlinkSocket {
+    socket: Socket,
+    /// The longest wait for an answer.
+    timeout: Duration,
+}
 
 impl NetlinkSocket {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        Ok(setsockopt(&self.socket, sockopt::ReceiveTimeout, &receive_timeout(timeout))?)
+    }
+
     fn receive_with(&mut self, mut buffer: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
         // With MSG_TRUNC the length is that of the whole datagram, even if it didn't fit.
-        self.0.recv(&mut buffer, (flags | MsgFlags::MSG_TRUNC).bits())
+        self.socket.recv(&mut buffer, (flags | MsgFlags::MSG_TRUNC).bits())
     }
 }
 
 impl Transport for NetlinkSocket {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        self.0.send(datagram, 0).map(drop)
+        self.socket.send(datagram, 0).map(drop)
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.receive_with(buffer, MsgFlags::empty())
+    }
+
+    /// Shortens the timeout of the socket for this one wait.
+    fn receive_after(&mut self, buffer: &mut [u8], waited: Duration) -> io::Result<usize> {
+        let left = self.timeout.saturating_sub(waited);
+        if left.is_zero() {
+            return self.try_receive(buffer);
+        }
+        self.set_timeout(left)?;
+        let received = self.receive(buffer);
+        self.set_timeout(self.timeout)?;
+        received
     }
 
     fn try_receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -158,6 +185,45 @@ impl Transport for NetlinkSocket {
     /// The kernel counts its own overhead as well.
     fn reserve(&mut self, len: usize) {
         // This needs CAP_NET_ADMIN. Without it, the send fails and tells why.
-        let _ = setsockopt(&self.0, sockopt::SndBufForce, &len.saturating_mul(2));
+        let _ = setsockopt(&self.socket, sockopt::SndBufForce, &len.saturating_mul(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_that_of_the_socket_however_long() {
+        let table = [
+            (Duration::ZERO, 0, 1),
+            (Duration::from_nanos(1), 0, 1),
+            (Duration::from_millis(1500), 1, 500_000),
+            (Duration::from_secs(86_400), 86_400, 0),
+            (Duration::MAX, i32::MAX.into(), 999_999),
+        ];
+        for (timeout, seconds, micros) in table {
+            assert_eq!(receive_timeout(timeout), TimeVal::new(seconds, micros), "{timeout:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_goes_on_lasts_no_longer_than_one_that_begins() {
+        let timeout = Duration::from_secs(100);
+        let socket = open_socket(Protocol::GENERIC).unwrap();
+        let mut socket = NetlinkSocket { socket, timeout };
+        socket.set_timeout(timeout).unwrap();
+        let begun = Instant::now();
+        for left in [Duration::ZERO, Duration::from_millis(50)] {
+            let nothing = socket.receive_after(&mut [0; 16], timeout - left).unwrap_err();
+            assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            assert!(begun.elapsed() >= left && begun.elapsed() < timeout / 2);
+            let kept = getsockopt(&socket.socket, sockopt::ReceiveTimeout).unwrap();
+            assert_eq!(kept, receive_timeout(timeout));
+        }
     }
 }

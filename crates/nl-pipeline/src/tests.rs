@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -272,6 +273,69 @@ fn a_dump_that_is_always_interrupted_is_given_up() {
     assert!(matches!(failed, Error::Interrupted { attempts: 10 }));
     let mut pipeline = Played::pipeline(vec![numbered(1), Ok(done(2, 0))]);
     assert_eq!(pipeline.dump(&requests(1)[0], payload).unwrap(), Ok(vec![]));
+}
+
+/// The longest wait of [`Noise`].
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// A kernel that never answers, while signals and late answers come all the time.
+struct Noise {
+    comes: u32,
+}
+
+impl Transport for Noise {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.comes += 1;
+        assert!(self.comes < 100_000_000, "a wait without end");
+        if self.comes % 2 == 0 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let late = outcome(u32::MAX, 0);
+        buffer[..late.len()].copy_from_slice(&late);
+        Ok(late.len())
+    }
+    fn receive_after(&mut self, buffer: &mut [u8], waited: Duration) -> io::Result<usize> {
+        if waited >= PATIENCE { self.try_receive(buffer) } else { self.receive(buffer) }
+    }
+    fn try_receive(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+#[test]
+fn neither_signals_nor_late_answers_lengthen_a_wait() {
+    let mut pipeline = Pipeline::with_transport(Noise { comes: 0 });
+    assert!(matches!(pipeline.batch(requests(3)).unwrap_err().error, Error::Timeout));
+    assert!(matches!(pipeline.dump(&requests(1)[0], payload).unwrap_err(), Error::Timeout));
+}
+
+/// A kernel that answers a dump, one entry in each datagram.
+struct LongDump(Played);
+
+impl Transport for LongDump {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.0.send(datagram)
+    }
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.receive(buffer)
+    }
+    fn receive_after(&mut self, _: &mut [u8], _: Duration) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    fn try_receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_receive(buffer)
+    }
+}
+
+#[test]
+fn each_datagram_of_an_answer_is_waited_for_anew() {
+    let entries = (0..5).map(|_| Ok(message(ENTRY, 2, 1, &[1])));
+    let answers = entries.chain([Ok(done(1, 0))]).collect();
+    let mut pipeline = Pipeline::with_transport(LongDump(Played(answers)));
+    assert_eq!(pipeline.dump(&requests(1)[0], payload).unwrap().unwrap().len(), 5);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The way datagrams take to the kernel and back.
 
 use std::io;
+use std::time::Duration;
 
 /// A carrier of datagrams to the kernel and back: a netlink socket, or a kernel that a test plays.
 pub trait Transport: Send {
@@ -17,6 +18,17 @@ pub trait Transport: Send {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none came in time, the OS error `ENOBUFS` when
     /// the kernel had to drop answers.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Goes on with a wait for an answer that has lasted for `waited`, after a signal or a datagram
+    /// that isn't part of the answer. The wait as a whole lasts as long as that of
+    /// [`receive`](Self::receive). By default it calls that, for a transport that never waits.
+    ///
+    /// # Errors
+    /// As with [`receive`](Self::receive).
+    fn receive_after(&mut self, buffer: &mut [u8], waited: Duration) -> io::Result<usize> {
+        let _ = waited;
+        self.receive(buffer)
+    }
 
     /// Receives as [`receive`](Self::receive) does, but doesn't wait.
     ///
