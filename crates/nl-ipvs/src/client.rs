@@ -32,7 +32,8 @@ pub struct Ipvs {
 /// Opening.
 impl Ipvs {
     /// Opens a socket in the network namespace of this thread and looks up the netlink family. The
-    /// lookup makes the kernel load `ip_vs` if it can.
+    /// lookup makes the kernel load `ip_vs` if it can: Linux since 5.16, with `modprobe` and the
+    /// module at hand. On an older kernel load it first.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the kernel has no IPVS.
@@ -160,14 +161,17 @@ impl Ipvs {
     /// doesn't tell, as without IPv6.
     ///
     /// # Errors
-    /// When no answer came.
+    /// When no answer came, or the kernel refuses to answer (`EPERM`).
     pub fn has_scheduler(&mut self, scheduler: &Scheduler) -> Result<Option<bool>, Error> {
-        let refusal = self.get_message(&impossible_service(*scheduler))?.err();
-        Ok(match refusal.map(|refusal| refusal.errno()) {
-            Some(errno::EINVAL) => Some(true),
-            Some(errno::ENOENT) => Some(false),
-            _ => None,
-        })
+        let Err(refusal) = self.get_message(&impossible_service(*scheduler))? else {
+            return Ok(None);
+        };
+        match refusal.errno() {
+            errno::EINVAL => Ok(Some(true)),
+            errno::ENOENT => Ok(Some(false)),
+            errno::EPERM => refusal_as_error(Err(refusal), "look up a scheduler"),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -113,42 +113,72 @@ impl Command {
                 "the kernel has no such scheduler or persistence engine: \
                  load it with `modprobe ip_vs_NAME`",
             ),
-            (
-                Self::AddDestination { service, address, settings }
-                | Self::SetDestination { service, address, settings },
-                errno::EINVAL,
-            ) => hint_at_destination(service, *address, settings),
+            (Self::AddDestination { service, address, settings }, errno::EINVAL) => {
+                let is_mixed = service.family() != Family::from(address.ip());
+                hint_at_address(address.ip())
+                    .or_else(|| hint_at_settings(is_mixed, settings))
+                    .or_else(|| hint_at_network(is_mixed, address.ip()))
+            }
+            // The kernel looks for a real server by its address, whatever that is.
+            (Self::SetDestination { service, address, settings }, errno::EINVAL) => {
+                let is_mixed = service.family() != Family::from(address.ip());
+                hint_at_settings(is_mixed, settings).or(is_mixed.then_some(MAYBE_SYNCHRONISED))
+            }
             (_, errno::EPERM) => Some(NEEDS_RIGHTS),
             _ => None,
         }
     }
 }
 
-/// Suggests why the kernel takes a real server for an invalid one (`ip_vs_new_dest` and `ip_vs_add_dest` in
+/// A cause of `EINVAL` for a real server of the other family.
+const MAYBE_SYNCHRONISED: &str =
+    "perhaps a synchronisation daemon runs: then no real server is of the other family";
+
+/// The causes of `EINVAL` for an IPv4 address: without a table of local addresses the kernel takes each for a
+/// broadcast address.
+const MAYBE_LO: &str = "perhaps `lo` was never up in the network namespace, see `ip link show lo`, \
+                        or the address is a broadcast address of the node";
+
+/// Suggests why no host can have the address (`ip_vs_new_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+fn hint_at_address(address: IpAddr) -> Option<&'static str> {
+    let one_host = "the address of a real server is that of one host";
+    match address {
+        IpAddr::V4(ip) if ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified() => {
+            Some(one_host)
+        }
+        IpAddr::V6(ip) if ip.is_multicast() || ip.is_unspecified() => Some(one_host),
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => {
+            Some("Linux before 5.3 takes no address of 0.0.0.0/8 for that of a host")
+        }
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
+            Some("no host has an IPv4-mapped address: use the IPv4 address")
+        }
+        _ => None,
+    }
+}
+
+/// Suggests which of the settings the kernel takes for invalid (`ip_vs_genl_set_cmd` and `ip_vs_add_dest` in
 /// `net/netfilter/ipvs/ip_vs_ctl.c`).
-fn hint_at_destination(
-    service: &ServiceKey,
-    address: SocketAddr,
-    settings: &DestinationSettings,
-) -> Option<&'static str> {
-    let is_tunnelled = settings.forward == ForwardMethod::Tunnel;
-    if settings.tunnel.kind == TunnelKind::Gue && settings.tunnel.port == 0 {
-        return Some("a GUE tunnel has a port");
+fn hint_at_settings(is_mixed: bool, settings: &DestinationSettings) -> Option<&'static str> {
+    if is_mixed && settings.forward != ForwardMethod::Tunnel {
+        Some("a real server of the other family is reached by a tunnel only")
+    } else if settings.tunnel.kind == TunnelKind::Gue && settings.tunnel.port == 0 {
+        Some("a GUE tunnel has a port")
+    } else {
+        None
     }
-    if service.family() != Family::from(address.ip()) && !is_tunnelled {
-        return Some("a real server of the other family is reached by a tunnel only");
+}
+
+/// Suggests which state of the network namespace forbids a new real server that is valid in itself.
+fn hint_at_network(is_mixed: bool, address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Some("a link-local address is that of a real server only if it is the node's own")
+        }
+        _ if is_mixed => Some(MAYBE_SYNCHRONISED),
+        IpAddr::V4(_) => Some(MAYBE_LO),
+        IpAddr::V6(_) => None,
     }
-    let is_unicast = match address.ip() {
-        IpAddr::V4(ip) => !(ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified()),
-        IpAddr::V6(ip) => !(ip.is_multicast() || ip.is_unspecified()),
-    };
-    if !is_unicast {
-        return Some("the address of a real server is that of one host");
-    }
-    Some(
-        "the kernel takes no real server in a network namespace whose `lo` was never up: \
-         see `ip link show lo`",
-    )
 }
 
 #[cfg(test)]
@@ -169,15 +199,59 @@ mod tests {
         assert!(error.contains("refused to add a real server") && error.contains("`lo`"));
         assert_eq!(hint(&add, errno::EEXIST), None);
 
-        let invalid = |address: &str, settings| {
-            let address = address.parse().unwrap();
-            let command = Command::AddDestination { service, address, settings };
-            hint(&command, errno::EINVAL).unwrap()
-        };
-        let gue = DestinationSettings::tunnel(Tunnel::gue(0, TunnelFlags(0)), 1);
-        assert!(invalid("10.0.0.1:80", gue).contains("GUE"));
-        assert!(invalid("[fd00::1]:80", settings).contains("other family"));
-        assert!(invalid("224.0.0.1:80", settings).contains("one host"));
         assert_eq!(hint(&Command::DeleteDestination { service, address }, errno::ENOENT), None);
+    }
+
+    #[test]
+    fn an_invalid_real_server_gets_no_cause_that_cannot_be_its() {
+        let masquerade = DestinationSettings::masquerade(1);
+        let ipip = DestinationSettings::tunnel(Tunnel::ipip(), 1);
+        let gue = DestinationSettings::tunnel(Tunnel::gue(0, TunnelFlags(0)), 1);
+        let (v4, v6) = ("10.96.0.1:80/tcp", "[fd00::1]:80/tcp");
+        // The beginnings of the hints for an addition and for a change; none if empty.
+        let table = [
+            (v4, "10.0.0.1:80", masquerade, "perhaps `lo` was never up", ""),
+            (v4, "0.1.2.3:80", masquerade, "Linux before 5.3", ""),
+            (v4, "0.0.0.0:80", masquerade, "the address of a real server", ""),
+            (v4, "224.0.0.1:80", masquerade, "the address of a real server", ""),
+            (v4, "255.255.255.255:80", masquerade, "the address of a real server", ""),
+            (v4, "10.0.0.1:80", gue, "a GUE tunnel", "a GUE tunnel"),
+            (
+                v4,
+                "[fd00::2]:80",
+                masquerade,
+                "a real server of the other",
+                "a real server of the other",
+            ),
+            (v4, "[fd00::2]:80", ipip, "perhaps a synchronisation", "perhaps a synchronisation"),
+            (v6, "[fd00::2]:80", masquerade, "", ""),
+            (v6, "[ff02::1]:80", masquerade, "the address of a real server", ""),
+            (v6, "[fe80::1]:80", masquerade, "a link-local address", ""),
+            (v6, "[::ffff:10.0.0.1]:80", masquerade, "no host has an IPv4-mapped", ""),
+            (v6, "10.0.0.1:80", ipip, "perhaps a synchronisation", "perhaps a synchronisation"),
+            (v6, "0.0.0.0:80", ipip, "the address of", "perhaps a synchronisation"),
+            (
+                v4,
+                "[fe80::1]:80",
+                masquerade,
+                "a real server of the other",
+                "a real server of the other",
+            ),
+            (v4, "[fe80::1]:80", ipip, "a link-local address", "perhaps a synchronisation"),
+        ];
+        for (service, address, settings, added, changed) in table {
+            let (service, address) = (service.parse().unwrap(), address.parse().unwrap());
+            let commands = [
+                (Command::AddDestination { service, address, settings }, added),
+                (Command::SetDestination { service, address, settings }, changed),
+            ];
+            for (command, beginning) in commands {
+                let hint = command.hint(&KernelError::new(errno::EINVAL)).unwrap_or_default();
+                assert!(
+                    hint.starts_with(beginning) && hint.is_empty() == beginning.is_empty(),
+                    "{command:?}: {hint}"
+                );
+            }
+        }
     }
 }

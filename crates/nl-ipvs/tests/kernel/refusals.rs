@@ -80,6 +80,7 @@ fn values_out_of_range_are_erange_or_einval() {
             ("the heaviest weight", add("10.0.0.9:80", masquerade(i32::MAX as u32)), 0),
             ("thresholds the wrong way round", add("10.0.0.1:80", inverted), ERANGE),
             ("a multicast address", add("224.0.0.1:80", masquerade(1)), EINVAL),
+            ("the address of no host", add("0.0.0.0:80", masquerade(1)), EINVAL),
             ("a GUE tunnel without a port", add("10.0.0.1:80", gue), EINVAL),
             ("masquerading to the other family", add("[fd00::1]:80", masquerade(1)), EINVAL),
         ];
@@ -153,11 +154,18 @@ fn what_the_kernel_takes_though_it_is_no_good_is_left_to_the_caller() {
 }
 
 #[test]
-fn where_lo_was_never_up_every_real_server_is_einval_and_the_hint_says_why() {
+fn where_lo_was_never_up_every_ipv4_real_server_is_einval_and_the_hint_says_why() {
     in_namespace(|_| {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let commands = [add_service(key()), add_server(key(), "10.0.0.1:80")];
+        let v6 = ServiceKey::tcp(at("[fd00::1]:80"));
+        let commands = [
+            add_service(key()),
+            add_server(key(), "10.0.0.1:80"),
+            add_service(v6),
+            add_server(v6, "[fd00::2]:80"),
+        ];
         let outcomes = Ipvs::open().unwrap().batch(&commands).unwrap();
+        assert_eq!(outcomes[2..], [Ok(()), Ok(())], "IPv6");
         assert_eq!(outcomes[0], Ok(()));
         let refusal = outcomes[1].as_ref().unwrap_err();
         assert_eq!(refusal.errno(), EINVAL);
