@@ -1,7 +1,10 @@
 //! Prints the counters of the table in the text format of Prometheus, for the textfile collector of
 //! its node exporter. Needs root.
 //!
-//! `exporter >/var/lib/node_exporter/ipvs.prom`
+//! A redirection to the file that is collected would empty it before a failure, and a half-written file
+//! would be read. So write another file and rename it after success:
+//!
+//! `cd /var/lib/node_exporter && exporter >ipvs.prom.new && mv ipvs.prom.new ipvs.prom`
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
 use std::error::Error;

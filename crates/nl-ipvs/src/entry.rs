@@ -38,7 +38,8 @@ impl From<nl_pipeline::MalformedAttribute> for EntryError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Dump<T> {
-    /// The entries that could be parsed, in the kernel's order (newest first).
+    /// The entries that could be parsed, in the kernel's order. Real servers of one service come newest
+    /// first. Services come by the bucket of a hash table, those with a firewall mark last.
     pub entries: Vec<T>,
     /// The errors of those that couldn't. The entries are incomplete unless this is empty.
     pub unreadable: Vec<EntryError>,

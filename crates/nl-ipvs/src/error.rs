@@ -25,7 +25,8 @@ pub enum Error {
     /// An entry of an answer can't be read.
     #[error(transparent)]
     Entry(#[from] EntryError),
-    /// The exchange with the kernel failed. Changes may have been carried out.
+    /// The exchange with the kernel failed. Changes may have been carried out. To match its kinds, use
+    /// the re-exported [`nl_pipeline::Error`].
     #[error(transparent)]
     Netlink(#[from] nl_pipeline::Error),
 }

@@ -52,6 +52,9 @@ pub use client::Ipvs;
 pub use command::Command;
 pub use entry::{Dump, EntryError};
 pub use error::{BatchError, Error};
+/// The crate below this one, whose types are part of this API, such as the error in
+/// [`Error::Netlink`].
+pub use nl_pipeline;
 #[cfg(feature = "socket")]
 pub use nl_pipeline::SocketOptions;
 pub use nl_pipeline::{KernelError, Outcome, Outcomes, Payload, Transport, errno};

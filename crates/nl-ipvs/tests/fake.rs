@@ -1,11 +1,13 @@
 //! A client over the kernel in memory: its calls, its errors, and what becomes of lost answers.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU8, NonZeroU16};
 
 use nl_ipvs::fake::{Failure, FakeKernel};
 use nl_ipvs::{
-    ClientPrefix, Command, DestinationSettings, Error, Family, ForwardMethod, Ipvs, KernelError,
-    ServiceFlags, ServiceKey, ServiceSettings, Timeouts, Tunnel, TunnelFlags, TunnelKind, errno,
+    ClientPrefix, Command, Daemon, DaemonRole, DestinationSettings, Error, Family, ForwardMethod,
+    Ipvs, KernelError, ServiceFlags, ServiceKey, ServiceSettings, Timeouts, Tunnel, TunnelFlags,
+    TunnelKind, errno,
 };
 
 fn at(address: &str) -> SocketAddr {
@@ -152,6 +154,110 @@ fn a_refusal_that_a_test_asks_for_meets_one_command_of_a_batch() {
     let command = Command::Zero(None);
     let outcomes = ipvs.batch([&command, &command]).unwrap();
     assert_eq!(outcomes, [Err(KernelError::new(errno::ENOMEM)), Ok(())]);
+}
+
+#[test]
+fn a_refused_question_for_a_scheduler_is_an_error_with_its_cause() {
+    let (kernel, mut ipvs) = filled();
+    kernel.fail_next(Failure::Refuse(errno::EPERM));
+    let error = ipvs.has_scheduler(&"wlc".parse().unwrap()).unwrap_err();
+    assert_eq!(error.refusal(), Some(&KernelError::new(errno::EPERM)));
+    assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    kernel.fail_next(Failure::Refuse(errno::EAFNOSUPPORT));
+    assert_eq!(ipvs.has_scheduler(&"wlc".parse().unwrap()).unwrap(), None, "without IPv6");
+}
+
+#[test]
+fn the_reason_of_a_failed_exchange_can_be_matched_without_another_dependency() {
+    let (kernel, mut ipvs) = filled();
+    kernel.fail_next(Failure::LoseAnswers);
+    let error = ipvs.flush().unwrap_err();
+    assert!(matches!(error, Error::Netlink(nl_ipvs::nl_pipeline::Error::Lost)), "{error:?}");
+}
+
+#[test]
+fn a_scheduler_that_is_missing_is_missing_after_the_module_was_loaded_again() {
+    let (kernel, mut ipvs) = filled();
+    let mh = "mh".parse().unwrap();
+    kernel.remove_scheduler(&mh);
+    kernel.reload();
+    assert_eq!(ipvs.has_scheduler(&mh).unwrap(), Some(false));
+}
+
+#[test]
+fn services_come_by_bucket_with_marks_last_and_real_servers_newest_first() {
+    let mut ipvs = FakeKernel::new().client();
+    let texts = ["fwmark 7", "10.96.0.9:80/tcp", "10.96.0.3:80/tcp", "10.96.0.1:80/tcp"];
+    let mut keys = texts.map(|text| text.parse::<ServiceKey>().unwrap());
+    for key in keys {
+        ipvs.add_service(key, wlc()).unwrap();
+    }
+    let mut listed: Vec<_> =
+        ipvs.services().unwrap().entries.iter().map(|service| service.key).collect();
+    assert_eq!(listed.last(), Some(&keys[0]), "the mark");
+    assert_ne!(listed, keys, "oldest first");
+    keys.reverse();
+    assert_ne!(listed, keys, "newest first");
+    listed.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(listed, keys);
+    for server in ["10.0.0.1:80", "10.0.0.3:80", "10.0.0.2:80"] {
+        ipvs.add_destination(keys[0], at(server), DestinationSettings::masquerade(1)).unwrap();
+    }
+    let servers = ipvs.destinations(&keys[0]).unwrap().unwrap().entries;
+    let servers: Vec<_> = servers.iter().map(|server| server.address).collect();
+    assert_eq!(servers, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.1:80"].map(at));
+}
+
+#[test]
+fn a_daemon_is_read_back_with_the_choices_of_the_kernel() {
+    let mut ipvs = FakeKernel::new().client();
+    let daemon = |role| Daemon::new(role, "eth0".parse().unwrap(), 5);
+    ipvs.start_daemon(daemon(DaemonRole::Master)).unwrap();
+    let mut backup = daemon(DaemonRole::Backup);
+    backup.max_len = NonZeroU16::new(10);
+    backup.group = Some("ff02::81".parse().unwrap());
+    ipvs.start_daemon(backup.clone()).unwrap();
+
+    let mut master = daemon(DaemonRole::Master);
+    master.max_len = NonZeroU16::new(1472);
+    master.group = Some("224.0.0.81".parse().unwrap());
+    backup.max_len = NonZeroU16::new(1024);
+    for daemon in [&mut master, &mut backup] {
+        daemon.port = NonZeroU16::new(8848);
+        daemon.ttl = NonZeroU8::new(1);
+    }
+    assert_eq!(ipvs.daemons().unwrap().entries, [master, backup.clone()]);
+
+    ipvs.stop_daemon(DaemonRole::Backup).unwrap();
+    backup.max_len = Some(NonZeroU16::MAX);
+    ipvs.start_daemon(backup).unwrap();
+    let longest = ipvs.daemons().unwrap().entries[1].max_len;
+    assert_eq!(longest, NonZeroU16::new(u16::MAX - 48));
+}
+
+#[test]
+fn values_that_the_kernel_refuses_are_refused() {
+    let mut ipvs = FakeKernel::new().client();
+    let mut errno_of = |command: Command| {
+        ipvs.apply(&command).err().and_then(|error| error.refusal().map(KernelError::errno))
+    };
+    let most = i32::MAX.unsigned_abs() / 1000;
+    let timeouts = Timeouts { tcp: most, tcp_fin: 60, udp: 0 };
+    assert_eq!(errno_of(Command::SetTimeouts(timeouts)), None);
+    let timeouts = Timeouts { tcp: 60, tcp_fin: 0, udp: most + 1 };
+    assert_eq!(errno_of(Command::SetTimeouts(timeouts)), Some(errno::EINVAL));
+    let mut daemon = Daemon::new(DaemonRole::Master, "eth0".parse().unwrap(), 5);
+    for group in ["10.0.0.1", "fd00::1"] {
+        daemon.group = Some(group.parse().unwrap());
+        assert_eq!(errno_of(Command::StartDaemon(daemon.clone())), Some(errno::EINVAL), "{group}");
+    }
+    let service = ServiceKey::tcp(at("[fd00::1]:80"));
+    assert_eq!(errno_of(Command::AddService { key: service, settings: wlc() }), None);
+    let (address, settings) = (at("[::ffff:10.0.0.1]:80"), DestinationSettings::masquerade(1));
+    let command = Command::AddDestination { service, address, settings };
+    assert_eq!(errno_of(command), Some(errno::EINVAL));
+    assert_eq!(ipvs.timeouts().unwrap().tcp, most, "nothing was set by half");
 }
 
 #[test]

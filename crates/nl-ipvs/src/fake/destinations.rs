@@ -71,10 +71,14 @@ fn check_settings(settings: &DestinationSettings) -> Result<(), i32> {
     }
 }
 
-/// Returns true for an address that a host can have, and true for any that the node itself may have.
+/// Returns true for an address that a host can have, as Linux since 5.3 sees it. The node itself has none of
+/// the others.
 fn is_unicast(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && v4.octets()[0] != 0,
-        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+        IpAddr::V4(v4) => !(v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified()),
+        IpAddr::V6(v6) => {
+            !(v6.is_multicast() || v6.is_unspecified() || v6.is_unicast_link_local())
+                && v6.to_ipv4_mapped().is_none()
+        }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! It keeps a table of services, real servers, timeouts and daemons, and answers as the kernel does,
 //! with the same errnos: the tests of this crate send the same commands to it and to real kernels.
-//! Nothing is forwarded, so counters stay as a test [sets](FakeKernel::update_service) them.
+//! Nothing is forwarded, so counters stay as a test [sets](FakeKernel::update_service) them. Each
+//! interface that a daemon names exists, with an MTU of 1500. No timeout is longer than
+//! 2,147,483 s, the limit of a kernel with 1000 ticks a second.
 //!
 //! ```
 //! use nl_ipvs::fake::{Failure, FakeKernel};
@@ -24,6 +26,7 @@
 //! assert_eq!(ipvs.services().unwrap().entries.len(), 1);
 //! ```
 
+mod daemons;
 mod destinations;
 mod exchange;
 mod state;
@@ -80,7 +83,7 @@ impl FakeKernel {
     }
 
     /// Unloads the module and loads it again: the table is empty, and the netlink family has another
-    /// number.
+    /// number. Schedulers that were [taken away](Self::remove_scheduler) stay away.
     pub fn reload(&self) {
         let mut state = self.state();
         state.reload();

@@ -23,7 +23,7 @@ impl Default for State {
 impl State {
     /// Empties the table and changes the number of the family.
     pub(super) fn reload(&mut self) {
-        self.table = Table::default();
+        self.table.reload();
         self.family = self.family.checked_add(1).unwrap_or(FIRST_FAMILY);
     }
 }

@@ -1,10 +1,11 @@
 //! The table of a kernel in memory, and what its commands do. The order of checks is the kernel's.
 
+use std::net::IpAddr;
+
 use crate::convert::{self, NO_SCHEDULER};
 use crate::wire::{IpvsAttribute, IpvsCmd, IpvsMessage, ServiceAttribute as A};
 use crate::{
-    Daemon, DaemonRole, Destination, Info, Service, ServiceFlags, ServiceKey, Stats, Timeouts,
-    Version, errno,
+    Daemon, Destination, Info, Service, ServiceFlags, ServiceKey, Stats, Timeouts, Version, errno,
 };
 
 /// The schedulers of Linux 6.12.
@@ -13,6 +14,10 @@ const SCHEDULERS: [&str; 14] =
 
 /// The persistence engines of Linux 6.12.
 const ENGINES: [&str; 1] = ["sip"];
+
+/// The longest timeout in seconds that every kernel takes, whatever its ticks: those of a kernel with a
+/// thousand a second.
+const MAX_TIMEOUT: u32 = i32::MAX.unsigned_abs() / 1000;
 
 const VERSION: Version = Version(0x01_02_01);
 const CONNECTION_TABLE_SIZE: u32 = 4096;
@@ -26,10 +31,10 @@ pub(super) struct Held {
 
 pub(super) struct Table {
     pub(super) schedulers: Vec<&'static str>,
-    /// Newest first.
+    /// By bucket, and newest first in each.
     services: Vec<Held>,
     timeouts: Timeouts,
-    daemons: Vec<Daemon>,
+    pub(super) daemons: Vec<Daemon>,
 }
 
 impl Default for Table {
@@ -47,6 +52,12 @@ impl Default for Table {
 type Answer = Result<Vec<IpvsMessage>, i32>;
 
 impl Table {
+    /// Removes everything but the schedulers, whose modules are others.
+    pub(super) fn reload(&mut self) {
+        let schedulers = std::mem::take(&mut self.schedulers);
+        *self = Self { schedulers, ..Self::default() };
+    }
+
     pub(super) fn find_service(&mut self, key: &ServiceKey) -> Option<&mut Held> {
         self.services.iter_mut().find(|held| held.service.key == *key)
     }
@@ -95,6 +106,10 @@ impl Table {
         }
     }
 
+    pub(super) fn has_mixed_families(&self) -> bool {
+        self.services.iter().any(Held::has_mixed_families)
+    }
+
     fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().map(|held| &held.service)
     }
@@ -120,7 +135,9 @@ impl Table {
         }
         let mut service = self.parse_service(message)?;
         service.settings.flags = flags.written_over(ServiceFlags::NONE);
-        self.services.insert(0, Held { service, destinations: Vec::new() });
+        let before = |held: &Held| bucket(&held.service.key) < bucket(&key);
+        let position = self.services.partition_point(before);
+        self.services.insert(position, Held { service, destinations: Vec::new() });
         Ok(())
     }
 
@@ -186,9 +203,12 @@ impl Table {
         }
     }
 
-    /// Changes the timeouts that aren't 0.
+    /// Changes the timeouts that aren't 0, or none if one is too long.
     fn set_timeouts(&mut self, message: &IpvsMessage) -> Result<(), i32> {
         let wanted = Timeouts::try_from(message).map_err(|_| errno::EINVAL)?;
+        if [wanted.tcp, wanted.tcp_fin, wanted.udp].iter().any(|timeout| *timeout > MAX_TIMEOUT) {
+            return Err(errno::EINVAL);
+        }
         let held = &mut self.timeouts;
         let pairs = [
             (wanted.tcp, &mut held.tcp),
@@ -202,27 +222,6 @@ impl Table {
         }
         Ok(())
     }
-
-    fn start_daemon(&mut self, message: &IpvsMessage) -> Result<(), i32> {
-        let daemon = Daemon::try_from(message).map_err(|_| errno::EINVAL)?;
-        // Synchronisation knows no real servers of another family than that of their service.
-        if self.services.iter().any(Held::has_mixed_families) {
-            return Err(errno::EINVAL);
-        }
-        if self.daemons.iter().any(|running| running.role == daemon.role) {
-            return Err(errno::EEXIST);
-        }
-        self.daemons.push(daemon);
-        self.daemons.sort_by_key(|daemon| daemon.role);
-        Ok(())
-    }
-
-    fn stop_daemon(&mut self, message: &IpvsMessage) -> Result<(), i32> {
-        let role: DaemonRole = convert::parse_role(message).map_err(|_| errno::EINVAL)?;
-        let running = self.daemons.iter().position(|daemon| daemon.role == role);
-        self.daemons.remove(running.ok_or(errno::ESRCH)?);
-        Ok(())
-    }
 }
 
 impl Held {
@@ -230,6 +229,25 @@ impl Held {
         self.service.stats = Stats::default();
         for destination in &mut self.destinations {
             destination.stats = Stats::default();
+        }
+    }
+}
+
+/// Returns where the kernel keeps a service: in which of its two tables, and in which of 256 buckets
+/// (`ip_vs_svc_hashkey`). The kernel mixes in an address of its memory too, so its order is another after
+/// each start.
+fn bucket(key: &ServiceKey) -> (bool, u8) {
+    match key {
+        ServiceKey::Fwmark { mark, .. } => (true, mark.get().to_be_bytes()[3]),
+        ServiceKey::Address { protocol, address, port } => {
+            let of_address = match address {
+                IpAddr::V4(v4) => v4.octets()[3],
+                IpAddr::V6(v6) => {
+                    v6.octets().iter().skip(3).step_by(4).fold(0, |all, one| all ^ one)
+                }
+            };
+            let [high, low] = port.to_be_bytes();
+            (false, protocol.0.to_be_bytes()[1] ^ of_address ^ high ^ low)
         }
     }
 }

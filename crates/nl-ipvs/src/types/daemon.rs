@@ -40,7 +40,8 @@ impl FromStr for DaemonRole {
 
 /// A connection synchronisation daemon. One of each role can run in a network namespace.
 ///
-/// The kernel chooses a field that is `None`. Kernels before 4.3 don't know these fields.
+/// The kernel chooses a field that is `None`, and lists its choice: such a daemon isn't read back equal to
+/// what was started. Kernels before 4.3 don't know these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -51,9 +52,11 @@ pub struct Daemon {
     pub interface: InterfaceName,
     /// The number of a group of directors. A backup with 0 accepts all groups.
     pub sync_id: u8,
-    /// Largest UDP payload in bytes.
+    /// Largest UDP payload in bytes. The kernel raises that of a backup to at least 1024, and lowers one
+    /// that no packet of the group's family can have. If it chooses, a master has what fits an MTU of 1500,
+    /// which are 1472 bytes in IPv4, and a backup what fits that of the interface, if that is larger.
     pub max_len: Option<NonZeroU16>,
-    /// Multicast group; `224.0.0.81` if the kernel chooses.
+    /// Multicast group; `224.0.0.81` if the kernel chooses. It refuses any other address (`EINVAL`).
     pub group: Option<IpAddr>,
     /// First UDP port; 8848 if the kernel chooses.
     pub port: Option<NonZeroU16>,

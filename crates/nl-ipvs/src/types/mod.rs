@@ -1,7 +1,10 @@
 //! The contents of messages as Rust types: no byte orders, no attribute numbers, no sockets.
 //!
-//! Every type can hold values that this crate doesn't know (a new protocol, scheduler or forwarding
-//! method), so that a newer kernel never makes a reader fail.
+//! Types that a newer kernel may extend hold values that this crate doesn't know: protocols, schedulers,
+//! engines, flags, forwarding methods and kinds of tunnels. [`Family`], [`DaemonRole`] and the number of a
+//! group of directors are closed, so an entry with another value fails to parse, alone
+//! ([`Dump::unreadable`](crate::Dump::unreadable)). Attributes that this crate doesn't know are left out
+//! here, while [`wire`](crate::wire) preserves them.
 
 mod client_prefix;
 mod config;
