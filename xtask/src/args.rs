@@ -66,6 +66,8 @@ pub(crate) enum Command {
     },
     /// Compare the public API of the published crates with the files that record it.
     Api,
+    /// Compile the published crates with each feature alone, and the tests and examples in their packages.
+    Published,
     /// Compile the published crates with the oldest Rust that they name.
     OldestRust,
     /// Look for changes of the published crates' API that their versions don't allow, by

@@ -1,6 +1,6 @@
 //! The workspace, as cargo describes and builds it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +35,8 @@ struct Package {
     manifest_path: PathBuf,
     #[serde(default)]
     rust_version: Option<String>,
+    #[serde(default)]
+    features: BTreeMap<String, Vec<String>>,
     #[serde(flatten)]
     about: About,
 }
@@ -100,6 +102,12 @@ impl Workspace {
     pub(crate) fn rust_version(&self, name: &str) -> Result<&str> {
         let rust = self.package(name)?.rust_version.as_deref();
         rust.with_context(|| format!("{name} doesn't name its oldest Rust"))
+    }
+
+    /// Returns the features of one of our packages, without the default.
+    pub(crate) fn features(&self, name: &str) -> Result<impl Iterator<Item = &str>> {
+        let features = self.package(name)?.features.keys().map(String::as_str);
+        Ok(features.filter(|feature| *feature != "default"))
     }
 
     /// Returns what one of our packages says about itself.

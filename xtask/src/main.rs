@@ -14,6 +14,7 @@ mod package;
 mod picture;
 mod progress;
 mod published;
+mod published_builds;
 mod python_package;
 mod style;
 mod suite;
@@ -52,6 +53,11 @@ fn run_command(command: Command) -> anyhow::Result<bool> {
         Command::Bench { machine, mode, filters } => bench::run_bench(machine.on, mode, &filters),
         Command::Api => {
             println!("{}", published::compare_public_api()?);
+            Ok(true)
+        }
+        Command::Published => {
+            println!("{}", published_builds::check_single_features()?);
+            println!("{}", published_builds::check_packaged_tests()?);
             Ok(true)
         }
         Command::OldestRust => {

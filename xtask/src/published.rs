@@ -15,7 +15,7 @@ use crate::supervised_child::{TimeLimits, run_supervised};
 use crate::tools;
 
 /// The crates, each after those that it uses.
-const CRATES: [&str; 2] = ["nl-pipeline", "nl-ipvs"];
+pub(crate) const CRATES: [&str; 2] = ["nl-pipeline", "nl-ipvs"];
 
 /// The variable that makes the recorded API follow the source.
 const WRITE: &str = "VIPD_WRITE_DOCS";

@@ -17,7 +17,7 @@ use crate::python_package::PACKAGES;
 use crate::suite::Report;
 use crate::summary::{self, Row};
 use crate::supervised_child::{self, TimeLimits};
-use crate::{kernel, package, published, python_package, style, tools};
+use crate::{kernel, package, published, published_builds, python_package, style, tools};
 
 /// A cold build of a large dependency prints nothing for minutes.
 const TIME_LIMITS: TimeLimits =
@@ -53,9 +53,13 @@ const STEPS: [(&str, &[&str]); 7] = [
 /// The tests that say nothing where nftables doesn't translate addresses, or log packets.
 const WHOLE: [&str; 3] = ["datapath::", "refusals::", "silent_hosts::a_host_whose_echoes"];
 
-/// The checks of the published crates that need other toolchains.
-const PUBLISHED: [(&str, Check); 2] =
-    [("public API", published::compare_public_api), ("oldest Rust", published::check_oldest_rust)];
+/// The checks of the published crates that cargo doesn't make by one command. Some need other toolchains.
+const PUBLISHED: [(&str, Check); 4] = [
+    ("single features", published_builds::check_single_features),
+    ("tests and examples in the packages", published_builds::check_packaged_tests),
+    ("public API", published::compare_public_api),
+    ("oldest Rust", published::check_oldest_rust),
+];
 
 /// A check that tells what it looked at.
 type Check = fn() -> Result<String>;
