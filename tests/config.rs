@@ -4,7 +4,8 @@
 mod support;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -662,4 +663,43 @@ fn a_missing_right_is_no_problem_of_the_file() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.out.contains("cannot read ") && ran.out.contains(said), "{ran:?}");
     assert!(!ran.out.contains("problem"), "{ran:?}");
+}
+
+/// The user of the unit isn't root, who reads everything.
+#[test]
+fn root_is_told_what_the_user_of_the_unit_may_not_read() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let marathon = "[[marathon]]\nurls = [\"http://127.0.0.1:1\"]\nuser = \"vipd\"\n";
+    let file = File::new("");
+    let (state, password) = (file.at("state"), file.at("password"));
+    let rest = format!(
+        "state = {state:?}\n{marathon}password-file = {password:?}\n[relay]\ntoken-file = {password:?}\n"
+    );
+    let text = std::fs::read_to_string(file.at("vipd.toml")).unwrap() + &rest;
+    std::fs::write(file.at("vipd.toml"), text).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(&password, "secret").unwrap();
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(file.folder.path(), 0o755);
+    set_mode(&password, 0o600);
+    let ran = file.run("config check");
+    assert_eq!(ran.code, Some(0), "root runs the agent: {ran:?}");
+    chown(&state, Some(54321), Some(54321)).unwrap();
+    for check in ["config check", "config check --relay"] {
+        let ran = file.run(check);
+        assert_eq!(ran.code, Some(1), "{check}: {ran:?}");
+        assert!(ran.out.contains("password-file"), "{check}: {ran:?}");
+        assert!(ran.out.contains("the unit runs as user 54321, the owner of"), "{check}: {ran:?}");
+    }
+    assert!(file.run("config check --relay").out.contains("relay.token-file"));
+    chown(&password, None, Some(54321)).unwrap();
+    set_mode(&password, 0o640);
+    assert_eq!(file.run("config check").code, Some(0));
+    set_mode(&file.at("vipd.toml"), 0o600);
+    let ran = file.run("config check");
+    assert!(ran.code == Some(1) && ran.out.contains("user 54321"), "{ran:?}");
 }

@@ -10,6 +10,7 @@ use vip::Printable;
 
 use super::args::Marathons;
 use super::end::End;
+use super::file_user::FileUser;
 use super::global::Global;
 use super::output::{self, Format};
 use super::reload::{check_owners, check_policy, check_successor, create_clients, only_source};
@@ -56,7 +57,8 @@ impl Config {
 /// Prints every problem with file, line, column, key, reason and remedy. Reads the files with
 /// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
 /// agent can go on with it: that the new address is free, that a hold isn't lost, and that it doesn't
-/// refuse more than half of the VIPs.
+/// refuse more than half of the VIPs. For root, it checks that the owner of the agent's state, the user of the
+/// unit, may read all of it, too.
 ///
 /// Exit status: 0 no problem, 1 problems, 2 error, or this user may not read all of it.
 #[derive(Debug, Args)]
@@ -95,7 +97,10 @@ impl ConfigCheck {
             Some(pid) => read_agent(pid).map(|(global, run)| (global, Some(run)))?,
             None => (global.with_config_file(self.file.clone()), None),
         };
-        let problems = self.find_problems(&global, run.as_ref());
+        let mut problems = self.find_problems(&global, run.as_ref());
+        if problems.is_empty() {
+            problems = self.find_unreadable(&global, run.as_ref());
+        }
         let path = global.config_path();
         match self.output {
             Format::Text => {
@@ -168,6 +173,41 @@ impl ConfigCheck {
             let vips = agent.fetch_vips().unwrap_or_default();
             let checked = check_policy(&config.policy, &only_source(&resolved), &vips);
             checked.err().into_iter().for_each(add);
+        }
+        problems
+    }
+}
+
+impl ConfigCheck {
+    /// Finds the files that root may read, and the user of the unit may not: the owner of the agent's
+    /// state.
+    fn find_unreadable(&self, global: &Global, run: Option<&Run>) -> Vec<ConfigProblem> {
+        let Ok((mut config, _)) = global.resolve_leniently(Secrets::Skip) else {
+            return Vec::new();
+        };
+        if let Some(run) = run {
+            run.override_config(&mut config);
+        }
+        let Some(user) = FileUser::owner_of(&config.agent.state) else { return Vec::new() };
+        let (config, mut problems) = match global.resolve_leniently(Secrets::ReadPresent) {
+            Ok(resolved) => resolved,
+            Err(error) => (config, vec![ConfigProblem::of_file(&error)]),
+        };
+        let marathons = run.map_or(&self.marathons, Run::marathons);
+        let of_flags = marathons.resolve_marathons(&config, Secrets::ReadPresent).err();
+        let of_relay = if self.relay { config.relay.check_files() } else { Vec::new() };
+        let errors = of_flags.into_iter().chain(of_relay);
+        problems.extend(errors.map(|error| ConfigProblem::of_error(&global.config_text(), &error)));
+        problems.retain(|problem| problem.is_denied);
+        for problem in &mut problems {
+            // This process may read all of it, so it is no doubt.
+            problem.is_denied = false;
+            let owner = format!(
+                ": the unit runs as user {}, the owner of {}",
+                user.uid(),
+                config.agent.state.display()
+            );
+            problem.reason.push_str(&owner);
         }
         problems
     }

@@ -16,6 +16,7 @@ mod doctor;
 mod end;
 mod events;
 mod explain;
+mod file_user;
 mod generate;
 mod global;
 mod hold;
