@@ -23,7 +23,7 @@ use crate::report::vips::VipFacts;
 /// Show the VIPs of this node, who serves them, their load, and problems
 ///
 /// Begins with the state of the agent, if one runs on this node: it tells the app, task and health
-/// behind each real server. Without an agent, a source of definitions tells them, and differences
+/// behind each real server, and the labels that it refuses. Without an agent, a source of definitions tells them, and differences
 /// from the kernel are problems. More than 20 VIPs are a row each, trouble first.
 ///
 /// Needs root's rights to read the kernel. Others are shown what the agent tells over HTTP.
@@ -49,7 +49,7 @@ pub(super) struct Status {
     /// Show only VIPs in one of these states
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state_parser())]
     state: Vec<VipState>,
-    /// Show how many VIPs are in each state, and problems, but no VIPs
+    /// Show how many VIPs are in each state, how many labels are refused, and problems, but no VIPs
     #[arg(long, conflicts_with_all = ["servers", "watch"])]
     summary: bool,
     /// Show the real servers of each VIP, however many VIPs there are
@@ -156,6 +156,12 @@ impl Status {
             && !is_denied(&error)
         {
             report.add_problem(format!("the kernel can't be read: {error:#}"));
+        }
+        match agent.fetch_labels() {
+            Ok(labels) => report.add_labels(labels),
+            Err(error) => {
+                output::print_warning(&format!("refused labels aren't known: {error:#}"));
+            }
         }
         report.agent = Some(status);
         Ok(report)

@@ -70,6 +70,8 @@ pub(super) struct Try {
 
 /// Something to try.
 struct Target {
+    /// What was asked for.
+    what: String,
     /// The name to look up. None: an address was given.
     name: Option<String>,
     address: Option<SocketAddr>,
@@ -77,6 +79,21 @@ struct Target {
     protocol: Protocol,
     vip: Option<VipReport>,
     refused: Vec<String>,
+}
+
+impl Target {
+    /// Makes a target that has neither a name nor an address.
+    fn without_address(what: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            name: None,
+            address: None,
+            port: 0,
+            protocol: Protocol::Tcp,
+            vip: None,
+            refused: Vec::new(),
+        }
+    }
 }
 
 impl Try {
@@ -177,6 +194,7 @@ async fn try_target(target: Target, lookup: Option<Lookup>) -> Trial {
     let tried = &servers[..servers.len().min(MOST_SERVERS)];
     let rest = servers.len() - tried.len();
     Trial {
+        what: target.what,
         lookup,
         address,
         protocol: target.protocol,
@@ -244,8 +262,13 @@ impl Known {
             let apps = vip.summary.apps.iter().map(ToString::to_string);
             apps.chain(vip.summary.dns.clone()).chain([vip.vip.clone()])
         });
-        let mut target =
-            parse_target(what).map_err(|_| UnknownName::of(what, known.collect::<Vec<_>>()))?;
+        let known = known.chain(labels.iter().map(|label| label.app.clone()));
+        let mut target = match parse_target(what) {
+            Ok(target) => target,
+            // An app whose labels are all refused has nothing to try, and that is the finding.
+            Err(_) if !refused.is_empty() => Target::without_address(what),
+            Err(_) => bail!(UnknownName::of(what, known.collect::<Vec<_>>())),
+        };
         target.refused = refused.iter().map(|label| label.to_sentence()).collect();
         Ok(vec![target])
     }
@@ -279,6 +302,7 @@ fn target_of(vip: VipReport, what: &str) -> Target {
     let is_address = what.starts_with(&vip.vip)
         || address.is_some_and(|address| what.parse() == Ok(address.ip()));
     Target {
+        what: what.to_owned(),
         name: vip.summary.dns.clone().filter(|_| !is_address),
         port: address.map_or(0, |address| address.port()),
         address,
@@ -299,8 +323,7 @@ fn parse_target(what: &str) -> Result<Target> {
         address,
         port,
         protocol,
-        vip: None,
-        refused: Vec::new(),
+        ..Target::without_address(what)
     };
     let check = |port: u16| {
         let port = NonZeroU16::new(port).map(NonZeroU16::get);

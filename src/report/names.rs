@@ -40,7 +40,7 @@ pub struct NameReport {
 }
 
 /// A label that the agent reports, as `/v1/labels` has it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedLabel {
     /// Its app.
     pub app: String,

@@ -8,6 +8,7 @@ use vip::naming::Names;
 use vip::{Line, Link, Observed, Plan, Sign};
 
 use super::agent::AgentReport;
+use super::names::ReportedLabel;
 use super::plan::{labels_json, timeouts_json};
 use super::vip_filter::VipFilter;
 use super::vip_table::{count_states, table_lines};
@@ -16,6 +17,9 @@ use crate::agent::status::Hold;
 
 /// More VIPs than this are a row each, unless their real servers are asked for.
 const MOST_WITH_SERVERS: usize = 20;
+
+/// The most refused labels that people are shown.
+const MOST_REFUSED: usize = 20;
 
 /// Everything that `vipd status` prints.
 #[derive(Debug, Serialize)]
@@ -36,6 +40,9 @@ pub struct StatusReport {
     vips: Vec<VipReport>,
     /// Sentences that say what is wrong with more than one VIP.
     problems: Vec<String>,
+    /// The labels that the agent refuses. None: it wasn't asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_labels: Option<Vec<ReportedLabel>>,
     /// Every label. Null: no source was read.
     #[serde(skip_serializing_if = "Value::is_null")]
     labels: Value,
@@ -180,6 +187,7 @@ impl StatusReport {
             kernel_unread: None,
             vips,
             problems: Vec::new(),
+            refused_labels: None,
             labels: Value::Null,
         }
     }
@@ -197,10 +205,23 @@ impl StatusReport {
         self.problems.push(problem);
     }
 
-    /// Leaves out the VIPs that a filter doesn't match. Returns whether it matches any.
+    /// Adds the labels of which the agent tells, as far as it refuses them.
+    pub fn add_labels(&mut self, labels: Vec<ReportedLabel>) {
+        self.refused_labels = Some(labels.into_iter().filter(|label| !label.ok).collect());
+    }
+
+    /// Leaves out the VIPs and the refused labels that a filter doesn't match. Returns whether it matches
+    /// any.
     pub fn filter_vips(&mut self, filter: &VipFilter) -> bool {
         self.vips.retain(|vip| filter.matches(vip));
-        !self.vips.is_empty()
+        if let Some(labels) = &mut self.refused_labels {
+            labels.retain(|label| filter.matches_label(label));
+        }
+        !self.vips.is_empty() || !self.refused().is_empty()
+    }
+
+    fn refused(&self) -> &[ReportedLabel] {
+        self.refused_labels.as_deref().unwrap_or_default()
     }
 
     /// Returns the names of apps and VIPs, and the VIPs themselves.
@@ -210,7 +231,7 @@ impl StatusReport {
             let apps = vip.summary.apps.iter().map(ToString::to_string);
             apps.chain(vip.summary.name.clone()).chain([vip.vip.clone()])
         });
-        names.collect()
+        names.chain(self.refused().iter().map(|label| label.app.clone())).collect()
     }
 
     fn add_comparison(&mut self, comparison: &Comparison<'_>) {
@@ -248,6 +269,7 @@ impl StatusReport {
             vips.sort_by_key(|vip| vip.summary.state);
             lines.extend(table_lines(&vips, kernel_rate, layout.width));
         }
+        lines.extend(self.refused_lines());
         lines.extend(self.problem_lines());
         lines
     }
@@ -255,7 +277,13 @@ impl StatusReport {
     /// Writes it for people, without the VIPs.
     #[must_use]
     pub fn to_summary_lines(&self) -> Vec<Line> {
-        self.node_lines().into_iter().chain(self.problem_lines()).collect()
+        let refused = match self.refused().len() {
+            0 => None,
+            1 => Some("1 label is refused: `vipd status` names it".to_owned()),
+            many => Some(format!("{many} labels are refused: `vipd status` names them")),
+        };
+        let refused = refused.map(|text| Line::new(0, Sign::Warn, text));
+        self.node_lines().into_iter().chain(refused).chain(self.problem_lines()).collect()
     }
 
     /// Returns the counts and everything else but the VIPs, for machines.
@@ -274,6 +302,7 @@ impl StatusReport {
             "servers": servers,
             "serving_servers": serving,
             "problems": self.problems,
+            "refused_labels": self.refused_labels.as_ref().map(Vec::len),
             "kernel_unread": self.kernel_unread,
         })
     }
@@ -294,6 +323,18 @@ impl StatusReport {
             ));
         }
         lines
+    }
+
+    /// Names the refused labels, the first of them if there are many.
+    fn refused_lines(&self) -> impl Iterator<Item = Line> {
+        let refused = self.refused();
+        let shown = &refused[..refused.len().min(MOST_REFUSED)];
+        let rest = refused.len() - shown.len();
+        let rest = (rest > 0).then(|| {
+            format!("{rest} more labels are refused: `vipd status --output json` has all of them")
+        });
+        let sentences = shown.iter().map(|label| format!("refused: {}", label.to_sentence()));
+        sentences.chain(rest).map(|text| Line::new(0, Sign::Warn, text))
     }
 
     fn problem_lines(&self) -> impl Iterator<Item = Line> {

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vip::VipState;
+use vip::naming::VipName;
 
+use super::names::ReportedLabel;
 use super::vips::{TaskReport, VipReport};
 
-/// The VIPs to show. Without texts and states all of them.
+/// The VIPs and refused labels to show. Without texts and states all of them.
 #[derive(Debug, Clone, Default)]
 pub struct VipFilter {
     texts: Vec<Text>,
@@ -39,6 +41,13 @@ impl VipFilter {
         (self.states.is_empty() || self.states.contains(&vip.summary.state))
             && (self.texts.is_empty() || self.texts.iter().any(|text| text.matches(vip)))
     }
+
+    /// Returns whether a refused label is shown. It makes no VIP, so it is in no state.
+    #[must_use]
+    pub fn matches_label(&self, label: &ReportedLabel) -> bool {
+        self.states.is_empty()
+            && (self.texts.is_empty() || self.texts.iter().any(|text| text.matches_label(label)))
+    }
 }
 
 impl Text {
@@ -55,6 +64,16 @@ impl Text {
         let apps = summary.apps.iter().map(|app| &**app);
         let ids = tasks().flat_map(TaskReport::ids);
         vip.full_name() == self.lower || names.chain(apps).chain(ids).any(is_part)
+    }
+
+    /// Matches a label's address as a whole; a part of its name or its app's id.
+    fn matches_label(&self, label: &ReportedLabel) -> bool {
+        if self.ip.is_some() || self.address.is_some() {
+            return label.value.parse().is_ok_and(|address| self.is_address(&address));
+        }
+        let name = label.name.as_ref().map(VipName::as_str);
+        let texts = [label.app.as_str(), &label.value].into_iter().chain(name);
+        texts.map(str::to_ascii_lowercase).any(|text| text.contains(&self.lower))
     }
 
     fn is_address(&self, address: &SocketAddr) -> bool {

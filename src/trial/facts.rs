@@ -10,6 +10,8 @@ use crate::report::vips::VipReport;
 /// What was tried, and what came of it.
 #[derive(Debug)]
 pub struct Trial {
+    /// What was asked for, as it was written.
+    pub what: String,
     /// The name that was looked up. None: an address was given.
     pub lookup: Option<Lookup>,
     /// The VIP. None: its name has no address.

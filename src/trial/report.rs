@@ -12,7 +12,7 @@ use crate::report::vips::TaskReport;
 /// A trial of a VIP.
 #[derive(Debug, Serialize)]
 pub struct TrialReport {
-    /// What was tried: `3.3.0.6:3306/tcp`, or the name.
+    /// What was tried: `3.3.0.6:3306/tcp`, or the name, or the app whose labels are refused.
     target: String,
     /// Where it was tried from.
     from: String,
@@ -61,10 +61,11 @@ impl TrialReport {
         let vip = trial.address.map(|address| format!("{address}/{}", trial.protocol));
         let name = trial.lookup.as_ref().map(|lookup| lookup.name.clone());
         let target: Vec<_> = name.into_iter().chain(vip).collect();
+        let target = if target.is_empty() { trial.what.clone() } else { target.join(" ") };
         let notes = trial.no_agent.iter().chain(&trial.notes).cloned().collect();
         let is_unproven = trial.at_vip.as_ref().is_none_or(|vip| vip.result == Outcome::Unproven);
         Self {
-            target: target.join(" "),
+            target,
             from: from.to_owned(),
             ok: findings.is_empty(),
             is_unproven,

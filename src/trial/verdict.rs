@@ -242,6 +242,7 @@ mod tests {
     fn trial(state: &str, at_vip: Outcome, servers: [Outcome; 2]) -> Trial {
         let servers = SERVERS.iter().zip(servers);
         Trial {
+            what: "3.3.0.6:3306".to_owned(),
             lookup: None,
             address: Some("3.3.0.6:3306".parse().unwrap()),
             protocol: vip::Protocol::Tcp,

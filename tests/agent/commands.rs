@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::site::{Site, run};
 use crate::support::{ForNobody, vipd};
-use crate::world::World;
+use crate::world::{World, app, eventually};
 
 /// Does it beside an agent that serves 3.3.0.6:80 with two tasks of `/web`: with the agent's URL and its
 /// folder.
@@ -51,6 +51,47 @@ fn an_agent_is_asked_at_its_url_for_everything_that_is_read() {
         let diff = ask(&["diff"]);
         assert_eq!((diff.code, diff.out.as_str()), (Some(0), "nothing to do\n"), "{}", diff.err);
         assert_eq!(ask(&["names"]).code, Some(0));
+    });
+}
+
+#[test]
+fn an_app_whose_only_label_is_refused_is_found_by_every_command() {
+    run(async {
+        let site = Site::new(World::serving(2).await).await;
+        let bad = app("/shop/badlabel", "3.3.0.8", 1);
+        site.world.run_app(&bad).await;
+        eventually(async || site.get("/v1/labels").await.1.contains("/shop/badlabel")).await;
+        let url = site.url.clone();
+        let work = move || {
+            let ask = |args: &[&str]| vipd(&[args, &["--url", &url]].concat());
+            let status = ask(&["status"]);
+            assert_eq!(status.code, Some(0), "an owner's mistake is no trouble of the node's");
+            let refused = "! refused: /shop/badlabel 3.3.0.8: ";
+            assert!(status.out.contains(refused), "{}", status.out);
+            let found = ask(&["status", "badlabel"]);
+            assert!(found.out.contains(refused) && found.code == Some(0), "{found:?}");
+            assert!(!found.out.contains("3.3.0.6:80/tcp"), "{}", found.out);
+            assert!(!ask(&["status", "web"]).out.contains("badlabel"));
+            let near = ask(&["status", "/shop/badlable"]);
+            assert!(near.err.contains("did you mean /shop/badlabel?"), "{}", near.err);
+            let summary = ask(&["status", "--summary"]);
+            assert!(summary.out.contains("! 1 label is refused: "), "{}", summary.out);
+            let json = |args: &[&str]| -> serde_json::Value {
+                serde_json::from_str(&ask(&[args, &["--output", "json"]].concat()).out).unwrap()
+            };
+            assert_eq!(json(&["status", "--summary"])["refused_labels"], 1);
+            let status = json(&["status"]);
+            assert_eq!(status["refused_labels"][0]["app"], "/shop/badlabel", "{status}");
+
+            let tried = ask(&["try", "/shop/badlabel"]);
+            assert_eq!(tried.code, Some(1), "{tried:?}");
+            assert!(tried.out.contains("! policy: /shop/badlabel 3.3.0.8: "), "{}", tried.out);
+            assert!(tried.out.starts_with("  /shop/badlabel from this node"), "{}", tried.out);
+            let near = ask(&["try", "/shop/badlable"]);
+            assert!(near.err.contains("did you mean /shop/badlabel?"), "{}", near.err);
+        };
+        tokio::task::spawn_blocking(work).await.unwrap();
+        site.end().await;
     });
 }
 
