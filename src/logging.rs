@@ -8,6 +8,7 @@ use marathon::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -24,12 +25,48 @@ pub enum Format {
     Json,
 }
 
+/// The targets that stand for everything below them without a level: vipd's own crates.
+const OWN_TARGETS: [&str; 9] =
+    ["vipd", "vip", "marathon", "node", "dns", "relay", "caps", "nl_ipvs", "nl_pipeline"];
+
+/// Why a text is no filter of the log.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// The parser refuses it.
+    #[error(transparent)]
+    Malformed(#[from] tracing_subscriber::filter::ParseError),
+    /// A word is neither a level nor a target that logs anything.
+    #[error("{word:?} is no level: write {}", match near {
+        Some(level) => format!("{level}"),
+        None => "error, warn, info, debug, trace or off, or TARGET=LEVEL such as vipd=debug".into(),
+    })]
+    NoLevel {
+        /// The word.
+        word: String,
+        /// The level that is probably meant.
+        near: Option<LevelFilter>,
+    },
+}
+
 /// Takes a filter that means something: one with an unknown level would log nothing.
 ///
 /// # Errors
-/// When a part of it is no filter.
-pub fn parse_filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
-    EnvFilter::builder().parse(text).map(|_| text.to_owned())
+/// When a part of it is no filter, or a word that would be taken for a target that nothing has.
+pub fn parse_filter(text: &str) -> Result<String, FilterError> {
+    EnvFilter::builder().parse(text)?;
+    // A part with brackets names spans and fields, which may have commas. Who writes that means it.
+    let words = text.split(',').map(str::trim).filter(|_| !text.contains(['[', '{']));
+    for word in words.filter(|word| !word.is_empty() && !word.contains('=')) {
+        let own = word.split("::").next().unwrap_or_default();
+        if word.parse::<LevelFilter>().is_err() && !OWN_TARGETS.contains(&own) {
+            let lower = word.to_ascii_lowercase();
+            let levels = ["error", "warn", "info", "debug", "trace", "off"];
+            let is_near = |level: &&str| lower.starts_with(level) || level.starts_with(&lower);
+            let near = levels.into_iter().find(is_near).and_then(|level| level.parse().ok());
+            return Err(FilterError::NoLevel { word: word.to_owned(), near });
+        }
+    }
+    Ok(text.to_owned())
 }
 
 /// Silences rustls-platform-verifier. It warns about each certificate directory that is missing, even
@@ -162,6 +199,23 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
     use tracing_subscriber::fmt::MakeWriter;
+
+    #[test]
+    fn a_word_that_would_silence_the_log_is_no_filter() {
+        let refused = |text: &str| parse_filter(text).unwrap_err().to_string();
+        for text in ["warning", "info,warning", " WARNING "] {
+            assert!(refused(text).ends_with("is no level: write warn"), "{}", refused(text));
+        }
+        assert!(refused("err").ends_with("is no level: write error"));
+        assert!(refused("loud").contains("write error, warn, info"), "{}", refused("loud"));
+        assert!(refused("hyper").contains("TARGET=LEVEL"), "{}", refused("hyper"));
+        assert!(parse_filter("vipd=warning").is_err());
+        for text in
+            ["warn", "WARN", "off", "3", "vipd", "vipd::agent,info", "hyper=debug,warn", "[a{b=1}]"]
+        {
+            assert_eq!(parse_filter(text).unwrap(), text);
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
