@@ -11,6 +11,8 @@ use node::{KernelError, error_chain};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::agent::status::Hold;
+
 /// The reason why the state of the agent or of the kernel can't be read now.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Unavailable {
@@ -40,6 +42,12 @@ impl IntoResponse for Unavailable {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Accepted {
     pub(super) accepted: Vec<String>,
+}
+
+/// The answer to release: the hold that ended. None: the node wasn't held.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Released {
+    pub(super) hold: Option<Hold>,
 }
 
 /// The answer to reassign: the addresses that the name has now; none if no app claims it.

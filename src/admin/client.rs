@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
 use vip::naming::VipName;
 
-use super::answer::{Accepted, Reassigned};
+use super::answer::{Accepted, Reassigned, Released};
 use crate::agent::journal::JournalEntry;
-use crate::agent::status::Hold;
+use crate::agent::status::{Held, Hold};
 use crate::http_answer::read_bounded;
 use crate::report::agent::AgentReport;
 use crate::report::explanation::Explanation;
@@ -274,22 +274,28 @@ impl AgentClient {
         diff.context("the agent is of another version")
     }
 
-    /// Stops the agent from changing anything.
+    /// Stops the agent from changing anything. Returns the hold, and the one from before.
     ///
     /// # Errors
     /// When it doesn't answer, or can't save the hold.
-    pub fn request_hold(&self, reason: &str) -> Result<Hold> {
+    pub fn request_hold(&self, reason: &str) -> Result<Held> {
         let body = serde_json::json!({ "reason": reason }).to_string();
         self.request_json(Method::POST, "/v1/hold", Some(body))?
             .context("the agent is of a version without holds")
     }
 
-    /// Lets the agent make changes again.
+    /// Lets the agent make changes again. Returns the hold that ended, if there was one and the agent
+    /// tells.
     ///
     /// # Errors
     /// When it doesn't answer.
-    pub fn request_release(&self) -> Result<()> {
-        self.send_request(Method::POST, "/v1/release", None).map(drop)
+    pub fn request_release(&self) -> Result<Option<Hold>> {
+        let (status, body) = self.send_request(Method::POST, "/v1/release", None)?;
+        // An agent of an older version answers with nothing.
+        match status {
+            StatusCode::NO_CONTENT => Ok(None),
+            _ => self.parse_answer(&body).map(|Released { hold }| hold),
+        }
     }
 
     /// Accepts what the doubted answers of a source lack, or of all. Returns the names of those

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use vip::naming::VipName;
 use vip::{Printable, SourceId};
 
-use super::answer::{Accepted, Reassigned, Unavailable};
+use super::answer::{Accepted, Reassigned, Released, Unavailable};
 use super::guard::guard_answer;
 use super::state::{AdminState, SharedState};
 use super::{api, metrics, page, untaken};
 use crate::agent::status::health::Readiness;
-use crate::agent::status::{Hold, Request};
+use crate::agent::status::{Held, Hold, Request};
 use crate::clock::Timestamp;
 use crate::version::{BUILD, Build};
 
@@ -103,25 +103,31 @@ struct Reason {
 }
 
 async fn answer_hold(State(state): SharedState, Json(Reason { reason }): Json<Reason>) -> Response {
-    let hold = Hold { reason, since: format!("{:.0}", Timestamp::now()) };
+    // Somebody else may hold the node: what is known of that isn't lost.
+    let before = state.latest_view().hold.clone();
+    let hold = match &before {
+        Some(before) => before.renew(reason),
+        None => Hold { reason, since: format!("{:.0}", Timestamp::now()) },
+    };
     // Save it before it is in force: a restarted agent must know of it.
     if let Err(error) = state.hold_files.write(&hold) {
         let why = format!("cannot save the hold {}: {error}", state.hold_files);
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
     match state.ask_loop(|done| Request::Hold(hold.clone(), done)).await {
-        Some(()) => Json(hold).into_response(),
+        Some(()) => Json(Held { hold, before }).into_response(),
         None => answer_stuck_loop(),
     }
 }
 
 async fn answer_release(State(state): SharedState) -> Response {
+    let hold = state.latest_view().hold.clone();
     if let Err(error) = state.hold_files.remove() {
         let why = format!("cannot remove the hold {}: {error}", state.hold_files);
         return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
     match state.ask_loop(Request::Release).await {
-        Some(()) => StatusCode::NO_CONTENT.into_response(),
+        Some(()) => Json(Released { hold }).into_response(),
         None => answer_stuck_loop(),
     }
 }

@@ -233,7 +233,8 @@ fn find_problem(facts: &NameFacts, settings: &NameSettings) -> Option<String> {
 }
 
 /// Writes an age in its largest unit.
-fn write_age(seconds: u64) -> String {
+#[must_use]
+pub fn write_age(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

@@ -95,6 +95,32 @@ fn an_app_whose_only_label_is_refused_is_found_by_every_command() {
     });
 }
 
+#[test]
+fn a_second_hold_keeps_the_time_of_the_first_and_tells_its_reason() {
+    beside_an_agent(|_, folder| {
+        let socket = folder.join("agent.sock");
+        let ask = |args: &[&str]| vipd(&[args, &["--socket", socket.to_str().unwrap()]].concat());
+        let first = ask(&["hold", "ask", "anna"]);
+        assert!(first.code == Some(0) && !first.err.contains("was held"), "{first:?}");
+        let since = first.err.trim().rsplit(' ').next().unwrap().to_owned();
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let again: serde_json::Value =
+            serde_json::from_str(&ask(&["hold", "--output", "json"]).out).unwrap();
+        assert_eq!(
+            (&again["since"], &again["reason"]),
+            (&since.clone().into(), &"ask anna".into())
+        );
+        let other = ask(&["hold", "ask", "ben"]);
+        let before = format!("note: was held since {since}: ask anna");
+        assert!(other.err.contains(&before), "{}", other.err);
+        assert!(other.err.contains(&format!("changes nothing since {since}")), "{}", other.err);
+        let ended = ask(&["release"]);
+        assert!(ended.err.contains(&format!("was held since {since}: ask ben (for ")), "{ended:?}");
+        let idle = ask(&["release"]);
+        assert!(idle.code == Some(0) && !idle.err.contains("was held"), "{idle:?}");
+    });
+}
+
 /// The folder of the socket is its owner's alone, as `/run/vipd` is on a packaged node.
 #[test]
 fn who_may_not_use_the_socket_is_told_so_and_asks_over_http() {

@@ -118,6 +118,27 @@ pub struct Hold {
     pub since: String,
 }
 
+impl Hold {
+    /// Takes another hold of a node that is held: the time stays, and without another reason that one
+    /// stays too.
+    #[must_use]
+    pub fn renew(&self, reason: String) -> Self {
+        let reason = if reason.is_empty() { self.reason.clone() } else { reason };
+        Self { reason, since: self.since.clone() }
+    }
+}
+
+/// The answer to hold: the hold in force, and the one that it replaces.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Held {
+    /// The hold in force.
+    #[serde(flatten)]
+    pub hold: Hold,
+    /// The hold from before, if the node was held.
+    #[serde(default)]
+    pub before: Option<Hold>,
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, since } = self;
