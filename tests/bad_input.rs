@@ -6,7 +6,9 @@ mod support;
 use std::io::Write;
 use std::net::UdpSocket;
 
-use support::{Ran, http, read_request, serve, serve_with, vipd, vipd_with, vipd_with_input};
+use support::{
+    Ran, example, http, read_request, serve, serve_with, vipd, vipd_with, vipd_with_input,
+};
 
 fn diff(url: &str) -> Ran {
     vipd(&["diff", "--marathon", url])
@@ -246,4 +248,64 @@ fn a_vip_is_tried_without_an_agent_that_fails() {
     assert!(ran.out.ends_with("nothing refuses it from here\n"), "{ran:?}");
     // An app is nothing without it: what failed is told.
     trouble(&vipd(&["try", "/web", "--url", &url]), &["the agent refused"]);
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_is_unset_and_a_wrong_one_is_named() {
+    for name in [
+        "VIPD_LOCK",
+        "VIPD_CONFIG",
+        "VIPD_INTERFACE",
+        "VIPD_MARATHON",
+        "VIPD_NODE_ADDRESS",
+        "VIPD_MASQUERADE",
+        "VIPD_VIP_ALLOW",
+        "VIPD_SOCKET",
+        "VIPD_LOG",
+        "VIPD_LOG_FORMAT",
+        "VIPD_COLOR",
+        "VIPD_MARATHON_PASSWORD_FILE",
+    ] {
+        let ran = vipd_with(&["diff", "--from", &example("mysql.json")], &[(name, "")]);
+        assert!(!ran.err.contains("--") && !ran.err.contains("Usage"), "{name}: {}", ran.err);
+        let ran = vipd_with(&["version"], &[(name, "")]);
+        assert_eq!(ran.code, Some(0), "{name}: {}", ran.err);
+    }
+    let wrong = vipd_with(&["version"], &[("VIPD_LOG", "warning")]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    for part in
+        ["\"warning\" is no level: write warn", "tip: the value is that of the variable VIPD_LOG"]
+    {
+        assert!(wrong.err.contains(part), "{}", wrong.err);
+    }
+    let given = vipd_with(&["version", "--log", "warning"], &[("VIPD_LOG", "info")]);
+    assert!(given.code == Some(2) && !given.err.contains("variable"), "{given:?}");
+}
+
+#[test]
+fn an_agent_at_a_url_is_not_asked_with_sources_of_another() {
+    let at = ["--url", "http://127.0.0.1:1"];
+    for command in [&["status"][..], &["diff"], &["explain", "/web"]] {
+        for source in [["--from", "apps.json"], ["--marathon", "http://m1:8080"]] {
+            let ran = vipd(&[command, &at, &source].concat());
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            let said = format!("'--url' cannot be used with '{}'", source[0]);
+            assert!(ran.err.contains(&said), "{}", ran.err);
+        }
+        let variable = [("VIPD_MARATHON", "http://m1:8080")];
+        let ran = vipd_with(&[command, &at].concat(), &variable);
+        assert!(!ran.err.contains("cannot be used with"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn colours_are_not_used_where_they_are_not_wanted() {
+    let wrong = |args: &[&str], variable: &str| {
+        let args = [&["status", "--no-such-flag"], args].concat();
+        vipd_with(&args, &[("VIPD_COLOR", variable)]).err
+    };
+    assert!(wrong(&[], "always").contains('\u{1b}'));
+    assert!(wrong(&["--color", "always"], "never").contains('\u{1b}'));
+    assert!(!wrong(&["--color=never"], "always").contains('\u{1b}'));
+    assert!(!wrong(&[], "never").contains('\u{1b}'));
 }

@@ -112,6 +112,9 @@ pub(super) struct Global {
     /// Use of colours
     #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
     color: Color,
+    /// The text of the file, if that is a pipe or the like, which gives it only once.
+    #[arg(skip)]
+    piped: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -130,7 +133,27 @@ impl Global {
 
     /// Returns the same options with another file, if there is one.
     pub(super) fn with_config_file(&self, file: Option<PathBuf>) -> Self {
-        Self { config: file.or_else(|| self.config.clone()), ..self.clone() }
+        match file {
+            None => self.clone(),
+            file => Self { config: file, piped: None, ..self.clone() }.with_pipe_read(),
+        }
+    }
+
+    /// Reads a file that gives its text only once, for all who ask for it. An error comes again when it is
+    /// read.
+    pub(super) fn with_pipe_read(self) -> Self {
+        let piped = match self.check_config_rereadable() {
+            Ok(()) => None,
+            Err(_) => self.read_text().ok().flatten(),
+        };
+        Self { piped, ..self }
+    }
+
+    fn read_text(&self) -> Result<Option<String>> {
+        match &self.piped {
+            Some(text) => Ok(Some(text.clone())),
+            None => read_text(self.config.as_deref()),
+        }
     }
 
     /// Returns the flags with which another command of vipd means the same node.
@@ -150,6 +173,8 @@ impl Global {
             log: _,
             log_format: _,
             color: _,
+            // Another command reads it itself.
+            piped: _,
         } = self;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let prefixes: Vec<_> = vip_allow.iter().map(ToString::to_string).collect();
@@ -173,7 +198,7 @@ impl Global {
 
     /// Returns the text of the file; empty if it can't be read.
     pub(super) fn config_text(&self) -> String {
-        read_text(self.config.as_deref()).ok().flatten().unwrap_or_default()
+        self.read_text().ok().flatten().unwrap_or_default()
     }
 
     /// Returns the path of the file.
@@ -186,7 +211,7 @@ impl Global {
     /// # Errors
     /// When there is any problem in the file. The error has all of them.
     pub(super) fn resolve_config(&self) -> Result<Config> {
-        let text = read_text(self.config.as_deref())?.unwrap_or_default();
+        let text = self.read_text()?.unwrap_or_default();
         let (config, problems) =
             resolve_keys(&text, |file| self.resolve_file(file, Secrets::Read))?;
         if !problems.is_empty() {
@@ -256,7 +281,7 @@ impl Global {
         secrets: Secrets,
     ) -> Result<(Config, Vec<ConfigProblem>)> {
         let mut unreadable = None;
-        let text = match read_text(self.config.as_deref()) {
+        let text = match self.read_text() {
             Ok(text) => text.unwrap_or_default(),
             Err(error) => {
                 let legible = error.downcast_ref().map(|NotText { legible, .. }| legible.clone());

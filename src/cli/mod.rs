@@ -23,6 +23,7 @@ mod hold;
 mod man;
 mod names;
 mod output;
+mod parse;
 mod relay;
 mod reload;
 mod report;
@@ -34,7 +35,7 @@ mod unquoted;
 mod version;
 mod watch;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
@@ -103,8 +104,9 @@ pub fn main() -> ExitCode {
             return End::Trouble.into();
         }
     };
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match parse::parse_words(&words) {
+        Ok(Cli { global, command }) => Cli { global: global.with_pipe_read(), command },
         Err(usage) => return print_usage(&usage),
     };
     // An agent and a name server report only to their log. A command prints its results, so it logs warnings only.
@@ -132,8 +134,8 @@ fn read_agent_command(pid: u32) -> Result<(Global, run::Run)> {
     let path = format!("/proc/{pid}/cmdline");
     let line = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;
     let words = line.strip_suffix(b"\0").unwrap_or(&line).split(|byte| *byte == 0);
-    let words = words.map(|word| OsStr::from_bytes(word).to_owned());
-    match Cli::try_parse_from(words) {
+    let words: Vec<_> = words.map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    match parse::parse_words(&words) {
         Ok(Cli { global, command: Command::Run(run) }) => Ok((global, run)),
         _ => bail!("process {pid} is no `vipd run` with flags of this version"),
     }
@@ -142,7 +144,8 @@ fn read_agent_command(pid: u32) -> Result<(Global, run::Run)> {
 /// Reads the options of every command from flags. `None`: one of them is wrong.
 fn read_global_options(flags: Vec<String>) -> Option<Global> {
     let words = ["vipd".to_owned()].into_iter().chain(flags).chain(["version".to_owned()]);
-    Cli::try_parse_from(words).ok().map(|cli| cli.global)
+    let words: Vec<_> = words.map(OsString::from).collect();
+    parse::parse_words(&words).ok().map(|cli: Cli| cli.global)
 }
 
 impl Cli {
