@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use support::{ForNobody, Ran, example, http, read_request, serve_with, vipd, vipd_with};
+use support::{
+    ForNobody, Ran, example, http, read_request, serve_with, vipd, vipd_with, vipd_with_input,
+};
 use tempfile::TempDir;
 
 /// A configuration file in a directory of its own.
@@ -429,6 +431,60 @@ fn assert_problems(file: &File, args: &str, expected: &[(&str, &str, &str)]) {
         let is_such =
             |line: &&str| line.starts_with(&format!(":{place}: {key}: ")) && line.contains(reason);
         assert!(found.iter().any(is_such), "{place} {key} {reason} is not in\n{}", ran.out);
+    }
+}
+
+/// What doesn't answer, or has no end, is refused at once and named.
+#[test]
+fn a_file_that_is_no_file_is_refused_without_waiting_for_it() {
+    let file = File::new("");
+    let fifo = file.at("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let fifo = format!("{fifo:?}");
+    let is = "fifo: is a FIFO, not a regular file";
+    for (keys, key) in [
+        (format!("user = \"vipd\"\npassword-file = {fifo}\n"), "password-file"),
+        (format!("user-file = {fifo}\npassword-file = \"/none\"\n"), "user-file"),
+        (format!("service-account-file = {fifo}\n"), "service-account-file"),
+        (format!("ca-file = {fifo}\n"), "ca-file"),
+        (format!("client-cert-file = {fifo}\nclient-key-file = \"/none\"\n"), "client-cert-file"),
+        (format!("client-cert-file = \"/none\"\nclient-key-file = {fifo}\n"), "client-key-file"),
+        (format!("relay = [\"http://r1:9615\"]\nrelay-token-file = {fifo}\n"), "relay-token-file"),
+    ] {
+        put(&file, "vipd.toml", &format!("[[marathon]]\nurls = [\"http://m1\"]\n{keys}"));
+        let ran = file.run("config check");
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.out.contains(&format!("marathon.{key}: cannot read {key} ")), "{}", ran.out);
+        assert!(ran.out.contains(is), "{}", ran.out);
+    }
+    let endless = vipd(&["config", "check", "/dev/zero"]);
+    assert_eq!(endless.code, Some(1), "{endless:?}");
+    assert!(endless.out.contains("/dev/zero is larger than 1 MiB"), "{}", endless.out);
+    let pipe = vipd_with_input(&["config", "check", "/dev/stdin"], b"[agent]\nsync-period = 0\n");
+    assert!(pipe.out.contains("/dev/stdin:2:1: agent.sync-period"), "{pipe:?}");
+}
+
+#[test]
+fn a_user_or_password_of_nothing_is_refused() {
+    let file = File::new("");
+    let [empty, full] = [put(&file, "empty", "\n"), put(&file, "full", "x\n")];
+    for (keys, key, reason) in [
+        (
+            format!("user = \"vipd\"\npassword-file = {empty}\n"),
+            "4:1: marathon.password-file",
+            "empty is empty",
+        ),
+        (format!("user = \"\"\npassword-file = {full}\n"), "3:1: marathon.user", "user is empty"),
+        (
+            format!("user-file = {empty}\npassword-file = {full}\n"),
+            "3:1: marathon.user-file",
+            "empty is empty",
+        ),
+    ] {
+        put(&file, "vipd.toml", &format!("[[marathon]]\nurls = [\"http://m1\"]\n{keys}"));
+        let (place, key) = key.split_once(": ").unwrap();
+        assert_problems(&file, "", &[(place, key, reason)]);
     }
 }
 

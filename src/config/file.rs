@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use node::folder::open_named_file;
 use serde::Deserialize;
 use vip::Policy;
@@ -18,6 +18,9 @@ use super::names::NamesSection;
 use super::node::NodeSection;
 use super::probe::ProbeSection;
 use super::relay::RelaySection;
+
+/// The largest configuration file. None is nearly as large.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Path of the file that is read, if it exists, when `--config` names no other.
 pub const DEFAULT_FILE: &str = "/etc/vipd/vipd.toml";
@@ -56,12 +59,18 @@ pub struct ConfigFile {
 /// Reads the file at `path`; without one the default file. `None`: there is no default file.
 ///
 /// # Errors
-/// When the file can't be read, or is no text ([`NotText`]).
+/// When the file can't be read, is too large, or is no text ([`NotText`]).
 pub fn read_text(path: Option<&Path>) -> Result<Option<String>> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
     let mut bytes = Vec::new();
-    match open_named_file(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+    // A pipe is read too, and a device may have no end.
+    let read =
+        open_named_file(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > MAX_FILE => {
+            bail!("{} is larger than 1 MiB: is it the right file?", path.display())
+        }
         Ok(_) => {
             let text = String::from_utf8(bytes).map_err(|error| NotText::of(error.as_bytes()));
             Ok(Some(text.with_context(|| format!("cannot read {}", path.display()))?))

@@ -281,7 +281,13 @@ impl MarathonSection {
                 "[[marathon]] has both user and user-file: leave out one",
             )),
             (None, Some(path)) => read_line("user-file", path),
-            (user, None) => Ok(user.clone().unwrap_or_default()),
+            (user, None) => match user.as_deref().unwrap_or_default() {
+                "" => bail!(key_error(
+                    "user",
+                    "[[marathon]] user is empty: name one, or leave it out"
+                )),
+                user => Ok(user.to_owned()),
+            },
         }
     }
 }
@@ -353,7 +359,7 @@ fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read_line(key: &'static str, path: &Path) -> Result<String> {
-    secret_file::read_line("marathon", key, path)
+    secret_file::read_full_line("marathon", key, path)
 }
 
 /// Parses the URL of a proxy. The error doesn't quote it, since it may hold a password.

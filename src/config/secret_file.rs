@@ -21,22 +21,32 @@ const CREDENTIAL: &str = "credential:";
 const UNIT_CREDENTIALS: &str = "/run/credentials/vipd.service";
 
 /// Reads a file with one line, which a key names.
-pub(super) fn read_line(table: &'static str, key: &'static str, path: &Path) -> Result<String> {
+fn read_line(table: &'static str, key: &'static str, path: &Path) -> Result<String> {
     let text = String::from_utf8(read_file(table, key, path)?)
         .map_err(|_| KeyError::new(table, key, format!("{key} {} is not text", path.display())))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// Reads a file with one line, which a key names. An empty one is refused.
+pub(super) fn read_full_line(
+    table: &'static str,
+    key: &'static str,
+    path: &Path,
+) -> Result<String> {
+    let line = read_line(table, key, path)?;
+    if line.is_empty() {
+        bail!(KeyError::new(table, key, format!("{key} {} is empty", path.display())));
+    }
+    Ok(line)
+}
+
 /// Reads a token, as agents send it to relays: what can't be in a header is refused, and so is what would
 /// be another token at the other end.
 pub(super) fn read_token(table: &'static str, key: &'static str, path: &Path) -> Result<Secret> {
-    let token = read_line(table, key, path)?;
+    let token = read_full_line(table, key, path)?;
     let refuse = |why: &str| {
         Err(KeyError::new(table, key, format!("{key} {} {why}", path.display())).into())
     };
-    if token.is_empty() {
-        return refuse("is empty");
-    }
     if token.len() > caps::RELAY_TOKEN {
         return refuse(&format!(
             "is longer than {} bytes, which no header holds",
@@ -149,7 +159,7 @@ pub(super) fn read_file(table: &'static str, key: &'static str, path: &Path) -> 
     let path = &locate_file(table, key, path)?;
     let error = |text| KeyError::new(table, key, text);
     let unreadable = || error(format!("cannot read {key} {}", path.display()));
-    let mut file = node::folder::open_named_file(path).with_context(unreadable)?;
+    let mut file = node::folder::open_regular_file(path).with_context(unreadable)?;
     let mut text = Vec::new();
     let read = file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text);
     read.with_context(unreadable)?;

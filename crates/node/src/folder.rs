@@ -344,19 +344,32 @@ pub fn split_path(path: &Path) -> io::Result<(&Path, &OsStr)> {
 /// When it can't be opened, or is anything else.
 pub fn open_named_file(path: &Path) -> io::Result<File> {
     let (folder, name) = split_path(path)?;
-    let folder = Folder::open(folder)?;
-    match folder.may_follow(name) {
-        true => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            Ok(rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?.into())
-        }
-        false => {
-            let (file, stat) = folder.open_unchecked(name, Access::Read)?;
-            check_kind(&stat)?;
-            Ok(file)
-        }
+    open_named(path, OFlags::empty())
+}
+
+/// Opens a file as [`open_named_file`] does, and only a regular one, however it is reached. Doesn't wait
+/// for the other end of a FIFO, and what it opens can be read without waiting for anybody.
+///
+/// # Errors
+/// When it can't be opened, or is anything else.
+pub fn open_regular_file(path: &Path) -> io::Result<File> {
+    let file = open_named(path, OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file),
+        kind => Err(refusal(&format!("is {}, not a regular file", describe(kind)))),
     }
 }
+
+fn open_named(path: &Path, flags: OFlags) -> io::Result<File> {
+    let folder = Folder::open(folder)?;
+    if folder.may_follow(name) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
+        return Ok(rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?.into());
+    }
+}
+    let (file, stat) = folder.open_unchecked(name, Access::Read)?;
+    check_kind(&stat)?;
+    Ok(file)
 
 /// Opens a directory one part after the other.
 fn walk(path: &Path, create: Option<Mode>) -> io::Result<Folder> {

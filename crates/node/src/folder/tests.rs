@@ -140,6 +140,21 @@ fn a_link_on_the_way_is_followed_only_if_nobody_else_can_have_made_it() {
 }
 
 #[test]
+fn a_regular_file_is_opened_through_a_link_and_nothing_else_is_waited_for() {
+    let place = Place::new();
+    let (link, victim) = (place.run().join("link"), place.root.path().join("victim"));
+    symlink(&victim, &link).unwrap();
+    assert!(open_regular_file(&link).is_ok());
+    let fifo = place.run().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (path, kind) in [(fifo.as_path(), "a FIFO"), (Path::new("/dev/zero"), "a device")] {
+        let error = open_regular_file(path).unwrap_err().to_string();
+        assert_eq!(error, format!("is {kind}, not a regular file"));
+    }
+    assert!(open_regular_file(&place.run()).is_err(), "a directory");
+}
+
+#[test]
 fn what_a_person_names_may_be_a_link_or_a_pipe_but_not_one_of_another_user() {
     let place = Place::new();
     let (link, victim) = (place.run().join("link"), place.root.path().join("victim"));
