@@ -129,12 +129,16 @@ pub fn resolve_keys<T>(
                 Err(error) => split_error(error),
             },
             Err(error) => {
-                let reason = hide_values(error.message());
                 let Some(place) = Place::of_parse_error(&tables, &error) else {
-                    return Err(anyhow!(reason));
+                    return Err(anyhow!(hide_values(error.message())));
                 };
+                let reason = describe_parse_error(text, &place, &error);
+                let inner = place.find_inner(&tables, &error);
                 removed.extend(place.remove_from(&mut tables));
-                let (at, name) = (place.span.start, place.name());
+                let (at, name) = match inner {
+                    Some((at, key)) => (at, format!("{}.{key:?}", place.name())),
+                    None => (place.span.start, place.name()),
+                };
                 problems.push(ConfigProblem::at_offset(text, at, Some(name), reason));
                 continue;
             }
@@ -157,6 +161,42 @@ fn parse_tables(tables: &DeTable<'_>) -> Result<ConfigFile, toml::de::Error> {
     let length = tables.values().map(|value| value.span().end).max().unwrap_or_default();
     let document = Spanned::new(0..length, tables.clone());
     ConfigFile::deserialize(toml::Deserializer::from(document))
+}
+
+/// Says what is wrong with a value, and what to write.
+fn describe_parse_error(text: &str, place: &Place, error: &toml::de::Error) -> String {
+    let message = error.message();
+    // A URL, a user or a proxy may hold a secret, and so may a key that isn't known.
+    let is_secret = matches!(place.table.as_str(), "marathon" | "relay") || place.key.is_none();
+    let remedy = if message.starts_with("invalid type: map, expected a sequence") {
+        format!(": write [[{}]], in two pairs of brackets", place.name())
+    } else if message.starts_with("invalid type: string") {
+        let expected = message.rsplit("expected ").next().unwrap_or_default();
+        match expected {
+            "a sequence" => ": write a list, as [\"...\"]".to_owned(),
+            "a boolean" => ": write true or false, without quotes".to_owned(),
+            _ if is_whole_number(expected) => ": write a whole number, without quotes".to_owned(),
+            _ => String::new(),
+        }
+    } else {
+        String::new()
+    };
+    if is_secret {
+        return format!("{}{remedy}", hide_values(message));
+    }
+    // What the parser doesn't quote, such as an entry of a list that is no prefix.
+    let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    let is_told = written.is_empty() || written.contains('\n') || message.contains(written);
+    let is_entry = written.starts_with('"') && !is_told;
+    let entry = if is_entry { format!("{written}: ") } else { String::new() };
+    format!("{entry}{message}{remedy}")
+}
+
+/// Returns whether serde's name of a type is that of a whole number.
+fn is_whole_number(name: &str) -> bool {
+    name.strip_prefix(['u', 'i']).is_some_and(|bits| {
+        bits == "size" || !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// Replaces the quoted parts of a TOML error: these are values, and a secret may have landed in the
@@ -203,6 +243,18 @@ impl Place {
         // Keys before whole tables.
         places.sort_by_key(|place| place.key.is_none());
         places.into_iter().find(is_at_fault)
+    }
+
+    /// Finds the key in a table that is a value, as in `[vip.owner]`, which an error is about. Returns
+    /// where it is, and its text.
+    fn find_inner(&self, tables: &DeTable<'_>, error: &toml::de::Error) -> Option<(usize, String)> {
+        let value = tables.get(self.table.as_str())?.get_ref().as_table()?;
+        let inner = value.get(self.key.as_deref()?)?.get_ref().as_table()?;
+        let offset = error.span()?.start;
+        let (key, _) = inner
+            .iter()
+            .find(|(key, value)| (key.span().start..=value.span().end).contains(&offset))?;
+        Some((key.span().start, key.get_ref().to_string()))
     }
 
     /// Finds the key of an error; where it isn't in the file, its table.
@@ -366,7 +418,7 @@ mod tests {
             "marathon.urls line 5, column 1",
             "agent.sync-period line 8, column 1",
             "agent.doubt line 10, column 1",
-            "vip.owner line 17, column 6",
+            "vip.owner.\"3.3.0.0/16\" line 18, column 1",
         ];
         assert_eq!(starts.len(), expected.len(), "{problems:#?}");
         assert!(expected.iter().all(|place| starts.contains(place)), "{problems:#?}");
@@ -405,6 +457,26 @@ mod tests {
         }
         let error = parse_urls(["http://m1:8080", "http://vipd:hunter2@m1:8080"]).unwrap_err();
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn a_problem_says_what_to_write_and_which_entry_it_is_about() {
+        for (text, expected) in [
+            ("[marathon]\nurls = [\"http://m1:8080\"]\n", "write [[marathon]]"),
+            ("[[marathon]]\nurls = \"http://m1:8080\"\n", "write a list, as [\"...\"]"),
+            (
+                "[agent]\nsync-period = \"30\"\n",
+                "string \"30\", expected u64: write a whole number",
+            ),
+            ("[node]\nstrict-arp = \"yes\"\n", "write true or false, without quotes"),
+            ("[vip]\nallow = [\"3.0.0.0/8\", \"x\"]\n", "line 2, column 1: \"x\": "),
+            ("[vip.owner]\n\"shop-*\" = \"/shop\"\n\"x y\" = \"/a\"\n", "line 3, column 1: "),
+            ("[vip.owner]\n\"shop-*\" = \"/shop\"\n\"x y\" = \"/a\"\n", "\"x y\""),
+        ] {
+            let (.., problems) = resolve(text);
+            assert_eq!(problems.len(), 1, "{problems:#?}");
+            assert!(problems[0].contains(expected), "{expected}: {}", problems[0]);
+        }
     }
 
     #[test]
