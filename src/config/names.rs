@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ::node::resolved::LinkDns;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vip::naming::{DEFAULT_TASK_ZONE, NameRange, NameSettings, check_zone};
@@ -25,7 +25,7 @@ pub struct NamesSection {
     pub enabled: bool,
     /// Prefixes from which names get their addresses, one for each family. Those of DC/OS give every
     /// name the address that it had there.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1)))]
     pub range: Vec<IpNet>,
     /// DNS zones in which names are found, all alike. Names are shown in the first.
     pub zones: Vec<String>,
@@ -35,6 +35,7 @@ pub struct NamesSection {
     /// The zone of the names of tasks.
     pub task_zone: String,
     /// Addresses at which the name server answers, each with a port unless that is 53.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub listen: Vec<String>,
     /// Prefixes of clients that the name server answers in addition to this node and the networks of
     /// its bridges. It drops the queries of all others.
@@ -145,7 +146,24 @@ impl NamesSection {
         } = self;
         let range = NameRange::new(&range).context(key_error("range", "[names] range"))?;
         let vips = NameSettings::new(range, zones).context(key_error("zones", "[names] zones"))?;
+        let is_loopback =
+            |net: &IpNet| net.network().is_loopback() || net.broadcast().is_loopback();
+        if let Some(loopback) = vips.range.prefixes().find(is_loopback) {
+            let why = format!(
+                "[names] range has {loopback}: every node keeps loopback addresses for itself; leave \
+                 range out, or use a prefix that nothing else uses"
+            );
+            bail!(key_error("range", why));
+        }
         let listen = parse_sockets("listen", &listen)?;
+        ensure!(
+            !listen.is_empty(),
+            key_error(
+                "listen",
+                "[names] listen is empty, so nobody could ask vipd dns: leave listen out for \
+                 \"198.51.100.1\", or set [names] enabled = false"
+            )
+        );
         for at in &listen {
             ensure!(
                 !at.ip().is_unspecified(),
@@ -211,6 +229,14 @@ mod tests {
         assert!(listen.starts_with("[names] listen is 0.0.0.0:53"), "{listen}");
         let upstreams = refused(|section| section.upstreams = vec!["dns.example".to_owned()]);
         assert!(upstreams.starts_with("[names] upstreams has \"dns.example\""), "{upstreams}");
+        let deaf = refused(|section| section.listen.clear());
+        assert!(deaf.starts_with("[names] listen is empty"), "{deaf}");
+        for prefix in ["127.0.0.0/8", "126.0.0.0/7", "::1/128"] {
+            let range = vec![prefix.parse().unwrap()];
+            let section = NamesSection { range, ..NamesSection::default() };
+            let why = section.resolve().map(drop).map_err(|error| format!("{error:#}"));
+            assert!(why.unwrap_err().starts_with("[names] range"), "{prefix}");
+        }
         let port = refused(|section| section.listen = vec!["198.51.100.1:0".to_owned()]);
         assert!(port.starts_with("[names] listen has \"198.51.100.1:0\""), "{port}");
     }
