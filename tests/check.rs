@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{Write, pipe};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{command, example, vipd, vipd_with_input};
 
 fn check_json(text: &str) -> (Option<i32>, Vec<Value>) {
@@ -114,6 +114,12 @@ fn what_cannot_be_read_is_trouble_and_does_not_hide_the_rest() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("cannot open /no/such/file.json"), "{}", ran.err);
     assert!(ran.out.contains("3.3.0.6:3306"), "{}", ran.out);
+    let ran = vipd(&["check", "--output", "json", "/no/such/file.json"]);
+    let entries: Value = serde_json::from_str(&ran.out).unwrap();
+    let entry = (&entries[0]["file"], &entries[0]["ok"], &entries[0]["verdict"]);
+    let expected = (&json!("/no/such/file.json"), &json!(false), &json!("unreadable"));
+    assert_eq!((ran.code, entry), (Some(2), expected));
+    assert!(entries[0]["reason"].as_str().unwrap().starts_with("cannot open"), "{entries}");
     for text in ["", "   ", "{", "[1,2", "<html></html>", "null", "3", "\"x\"", "\u{0}"] {
         let ran = vipd_with_input(&["check", "-"], text.as_bytes());
         assert_eq!(ran.code, Some(2), "{text:?}: {ran:?}");

@@ -154,7 +154,8 @@ impl AgentClient {
     /// # Errors
     /// When it doesn't answer.
     pub fn fetch_status(&self) -> Result<AgentReport> {
-        self.request_json(Method::GET, "/v1/status", None)?.context("the agent has no status")
+        let status = self.request_json(Method::GET, "/v1/status", None)?;
+        status.with_context(|| self.no_vipd())
     }
 
     /// Returns the configuration in force, without secrets.
@@ -336,8 +337,16 @@ impl AgentClient {
     }
 
     fn parse_answer<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() {
+            bail!(self.no_vipd());
+        }
         let other = || format!("the agent on {} is of another version", self.place);
         serde_json::from_slice(body).with_context(other)
+    }
+
+    /// Says that something else answers there: every version of vipd has a status, and answers in JSON.
+    fn no_vipd(&self) -> String {
+        format!("no vipd answers at {}", self.place)
     }
 
     /// Sends a request that must succeed, or find nothing.

@@ -87,6 +87,11 @@ impl Check {
                 Err(error) => {
                     output::print_error(&error);
                     unread += 1;
+                    // People have just been told; a machine reads only what is printed.
+                    if self.output == Format::Json {
+                        let reason = Some(format!("{error:#}"));
+                        entries.push(Entry { reason, ..Entry::unreadable(file) });
+                    }
                 }
             }
         }

@@ -94,6 +94,15 @@ impl NamesReport {
         Self { names, zones: settings.zones().to_vec() }
     }
 
+    /// Returns the names and the apps that claim them.
+    #[must_use]
+    pub fn known_names(&self) -> Vec<String> {
+        let names = self.names.iter();
+        names
+            .flat_map(|report| [report.name.to_string()].into_iter().chain(report.apps.clone()))
+            .collect()
+    }
+
     /// Tells whether other nodes may have another address for a name.
     #[must_use]
     pub fn has_trouble(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::site::{Site, run};
-use crate::support::{ForNobody, vipd};
+use crate::support::{ForNobody, http, serve, vipd};
 use crate::world::{World, app, eventually};
 
 /// Does it beside an agent that serves 3.3.0.6:80 with two tasks of `/web`: with the agent's URL and its
@@ -118,6 +118,21 @@ fn a_second_hold_keeps_the_time_of_the_first_and_tells_its_reason() {
         assert!(ended.err.contains(&format!("was held since {since}: ask ben (for ")), "{ended:?}");
         let idle = ask(&["release"]);
         assert!(idle.code == Some(0) && !idle.err.contains("was held"), "{idle:?}");
+    });
+}
+
+#[test]
+fn what_nothing_matches_and_what_is_no_vipd_is_an_error() {
+    beside_an_agent(|url, _| {
+        let nothing = vipd(&["names", "/wbe", "--url", url]);
+        assert_eq!((nothing.code, nothing.out.as_str()), (Some(2), ""), "{nothing:?}");
+        assert!(nothing.err.contains("there is no app, "), "{}", nothing.err);
+        for (status, body) in [("404 Not Found", "not here"), ("200 OK", "<html>")] {
+            let other = serve(http(status, "text/html", body.as_bytes()));
+            let ran = vipd(&["status", "--url", &other]);
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            assert!(ran.err.contains(&format!("no vipd answers at {other}")), "{}", ran.err);
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 
 mod import;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vip::Printable;
@@ -14,6 +14,7 @@ use super::global::Global;
 use super::output::{self, Format};
 use crate::admin::client::AgentClient;
 use crate::report::names::NamesReport;
+use crate::report::near::UnknownName;
 
 /// Show the names of VIPs, their addresses on this node, and who claims them
 ///
@@ -22,7 +23,8 @@ use crate::report::names::NamesReport;
 /// address of another name or this node remembers them otherwise. Each has its cure. The address of a
 /// name without an app is kept for it for 24 hours.
 ///
-/// Exit status: 0 no problems, or reassigned; 1 problems found; 2 error, or no agent runs.
+/// Exit status: 0 no problems, or reassigned; 1 problems found; 2 error, no agent runs, or nothing
+/// matches the text.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
@@ -68,8 +70,14 @@ impl Names {
         let agent = self.agent.find(&config)?;
         let facts =
             agent.fetch_local_facts()?.context("the agent is of a version without names")?;
-        let report =
-            NamesReport::new(&facts.names, &agent.fetch_labels()?, &settings, self.what.as_deref());
+        let labels = agent.fetch_labels()?;
+        let report = NamesReport::new(&facts.names, &labels, &settings, self.what.as_deref());
+        if let Some(what) = &self.what
+            && report.names.is_empty()
+        {
+            let all = NamesReport::new(&facts.names, &labels, &settings, None);
+            bail!(UnknownName::of(what, all.known_names()));
+        }
         match self.output {
             Format::Text => output::print_with(|out| {
                 report.to_lines().iter().try_for_each(|line| output::print_line(out, line))?;
