@@ -759,3 +759,23 @@ fn root_is_told_what_the_user_of_the_unit_may_not_read() {
     let ran = file.run("config check");
     assert!(ran.code == Some(1) && ran.out.contains("user 54321"), "{ran:?}");
 }
+
+/// As in a container, whose root lacks the right to pass over the rights of files.
+#[test]
+fn a_directory_that_is_left_from_another_user_is_named_with_the_cure() {
+    let file = File::new("[[marathon]]\nurls = [\"http://127.0.0.1:1\"]\n");
+    let folder = file.folder.path();
+    if std::os::unix::fs::chown(folder, Some(4711), None).is_err() {
+        return;
+    }
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_override,-dac_read_search", "--"]);
+    command.args([env!("CARGO_BIN_EXE_vipd"), "run", "--config"]).arg(file.at("vipd.toml"));
+    command.env_clear().args(["--listen", "127.0.0.1:1", "--state"]).arg(file.at("state"));
+    let Ok(ran) = command.output() else { return };
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let whose = format!("{} belongs to user 4711 with mode 0", folder.display());
+    assert!(said.contains(&whose), "{said}");
+    assert!(said.contains(&format!("`chown -R root: {}`", folder.display())), "{said}");
+    assert!(!said.contains("run vipd as root"), "{said}");
+}

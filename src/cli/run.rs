@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dns::ZoneFile;
-use node::folder::{Folder, split_path};
+use node::folder::{Folder, explain_denied_root, split_path};
 use node::{LinuxKernel, Lock};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -77,6 +77,7 @@ const LOCK_CHECK: Duration = Duration::from_millis(500);
 impl Run {
     pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
         let (config, marathons) = self.resolve_config(global)?;
+        check_folders(&config)?;
         // At a reload, the program before this one in the same process holds it.
         let lock = Arc::new(Lock::take_over(&config.lock)?);
         // Report a kernel without IPVS as an error of the command, not only in the log.
@@ -246,6 +247,17 @@ impl Run {
             return None;
         };
         Some(ResolverConfig { interface, dns, marker })
+    }
+}
+
+/// Checks that root may write the directories of the agent. It may not where they are left from an agent
+/// that ran as another user, and root lacks the right to pass over that.
+fn check_folders(config: &Config) -> Result<()> {
+    let runtime = config.agent.socket.parent();
+    let folders = runtime.into_iter().chain([config.agent.state.as_path()]);
+    match folders.filter_map(explain_denied_root).next() {
+        Some(why) => bail!(why),
+        None => Ok(()),
     }
 }
 

@@ -8,10 +8,11 @@
 mod entry;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -343,7 +344,6 @@ pub fn split_path(path: &Path) -> io::Result<(&Path, &OsStr)> {
 /// # Errors
 /// When it can't be opened, or is anything else.
 pub fn open_named_file(path: &Path) -> io::Result<File> {
-    let (folder, name) = split_path(path)?;
     open_named(path, OFlags::empty())
 }
 
@@ -361,15 +361,16 @@ pub fn open_regular_file(path: &Path) -> io::Result<File> {
 }
 
 fn open_named(path: &Path, flags: OFlags) -> io::Result<File> {
+    let (folder, name) = split_path(path)?;
     let folder = Folder::open(folder)?;
     if folder.may_follow(name) {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
         return Ok(rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?.into());
     }
-}
     let (file, stat) = folder.open_unchecked(name, Access::Read)?;
     check_kind(&stat)?;
     Ok(file)
+}
 
 /// Opens a directory one part after the other.
 fn walk(path: &Path, create: Option<Mode>) -> io::Result<Folder> {
@@ -392,6 +393,36 @@ fn walk(path: &Path, create: Option<Mode>) -> io::Result<Folder> {
         };
     }
     Ok(folder)
+}
+
+/// Explains why root may not write a path: the file or directory, or what lies directly in it, belongs to
+/// another user, and this process lacks `CAP_DAC_OVERRIDE`, as in a container. None: that isn't why.
+#[must_use]
+pub fn explain_denied_root(path: &Path) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let inside = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let foreign = [path.to_owned()].into_iter().chain(inside).find_map(|path| {
+        let about = fs::symlink_metadata(&path).ok()?;
+        let wanted = match about.file_type() {
+            kind if kind.is_dir() => rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+            kind if kind.is_file() => rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+            _ => return None,
+        };
+        let denied = rustix::fs::accessat(CWD, &path, wanted, AtFlags::EACCESS);
+        (about.uid() != 0 && denied == Err(Errno::ACCESS)).then_some((path, about))
+    });
+    let (foreign, about) = foreign?;
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    Some(format!(
+        "{} belongs to user {} with mode {:04o}, and root may not write it without CAP_DAC_OVERRIDE, as \
+         in a container: `chown -R root: {}`",
+        foreign.display(),
+        about.uid(),
+        about.mode() & 0o7777,
+        folder.display()
+    ))
 }
 
 /// Returns whether a user can harm this process only by what it may do anyway.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use crate::folder::{Access, FileId, Folder, split_path};
+use crate::folder::{Access, FileId, Folder, explain_denied_root, split_path};
 
 /// The longest content of a lock file: a process id and a line end.
 const MAX_LEN: u64 = 32;
@@ -43,7 +43,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// The lock file can't be created, opened or written, or is not what vipd created.
-    #[error("can't lock {path} (run vipd as root, or name a lock file that it may write)")]
+    #[error("can't lock {path} ({})", describe_cure(path))]
     Io {
         /// The lock file.
         path: PathBuf,
@@ -55,6 +55,14 @@ pub enum LockError {
 
 fn describe_holder(pid: Option<&u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Says what lets vipd write the lock file.
+fn describe_cure(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path);
+    explain_denied_root(folder)
+        .or_else(|| explain_denied_root(path))
+        .unwrap_or_else(|| "run vipd as root, or name a lock file that it may write".to_owned())
 }
 
 impl Lock {
