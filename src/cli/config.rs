@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use vip::Printable;
 
 use super::args::Marathons;
@@ -145,7 +145,6 @@ impl ConfigCheck {
         if let Some(run) = run {
             run.override_config(&mut config);
         }
-        let mut resolved = Vec::new();
         match marathons.resolve_marathons(&config, Secrets::ReadPresent) {
             Err(error) => add(error),
             Ok(marathons) if marathons.is_empty() && are_known && self.relay => {
@@ -160,19 +159,29 @@ impl ConfigCheck {
                 }
                 let each = marathons.iter().map(std::slice::from_ref);
                 each.filter_map(|one| create_clients(&config, one).err()).for_each(&mut add);
-                check_owners(&config.policy, &marathons).err().into_iter().for_each(&mut add);
-                resolved = marathons;
+                if !self.relay {
+                    check_owners(&config.policy, &marathons).err().into_iter().for_each(&mut add);
+                }
             }
         }
         if self.relay {
             config.relay.check_files().into_iter().for_each(add);
         } else if let Some(agent) = find_running_agent(&config) {
-            let now = ask_settings(&agent, &config);
+            let told = agent.fetch_config().unwrap_or_default();
+            let now = settings_of(&told, &config);
             let checked = now.map(|now| check_successor(&now, &config.agent));
             checked.and_then(Result::err).into_iter().for_each(&mut add);
-            let vips = agent.fetch_vips().unwrap_or_default();
-            let checked = check_policy(&config.policy, &only_source(&resolved), &vips);
-            checked.err().into_iter().for_each(add);
+            match agent.fetch_vips() {
+                Ok(vips) => {
+                    let read = told["marathon"].as_array().into_iter().flatten();
+                    let only = only_source(read.filter_map(|each| each["name"].as_str()));
+                    let checked = check_policy(&config.policy, only.as_ref(), &vips);
+                    checked.err().into_iter().for_each(add);
+                }
+                Err(error) => output::print_note(&format!(
+                    "not checked: whether most VIPs of the running agent would be refused: {error:#}"
+                )),
+            }
         }
         problems
     }
@@ -220,9 +229,8 @@ fn find_running_agent(config: &Settings) -> Option<AgentClient> {
     sockets.into_iter().find_map(|socket| AgentClient::connect(socket).ok())
 }
 
-/// Returns the settings of a running agent: what a successor has to go on with.
-fn ask_settings(agent: &AgentClient, config: &Settings) -> Option<AgentSettings> {
-    let told = agent.fetch_config().ok()?;
+/// Reads the settings that a running agent has told: what a successor has to go on with.
+fn settings_of(told: &Value, config: &Settings) -> Option<AgentSettings> {
     let told = &told["agent"];
     Some(AgentSettings {
         listen: told["listen"].as_str()?.parse().ok()?,

@@ -102,14 +102,20 @@ pub(super) fn check_owners(policy: &Policy, marathons: &[Marathon]) -> Result<()
     Ok(())
 }
 
-/// Returns the source of apps where no other one is told: there is one Marathon only.
-pub(super) fn only_source(marathons: &[Marathon]) -> SourceId {
-    marathons.first().map_or_else(|| SourceId::from(""), |first| first.name.as_str().into())
+/// Returns the source of all apps of an agent that reads one Marathon alone, by the names of those that it
+/// reads.
+pub(super) fn only_source<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<SourceId> {
+    names.next().filter(|_| names.next().is_none()).map(SourceId::from)
 }
 
 /// Checks that a configuration doesn't refuse most of the VIPs that apps have now. A wrong prefix would
-/// take them all away at once. `vips` are those of the running agent, whose only Marathon is `only`.
-pub(super) fn check_policy(next: &Policy, only: &SourceId, vips: &[VipReport]) -> Result<()> {
+/// take them all away at once. `vips` are those of the running agent; `only` is its Marathon, if it has one
+/// alone.
+pub(super) fn check_policy(
+    next: &Policy,
+    only: Option<&SourceId>,
+    vips: &[VipReport],
+) -> Result<()> {
     let claimed = vips.iter().filter(|vip| !vip.summary.apps.is_empty());
     let refused = claimed.clone().filter_map(|vip| Some((vip, refusal_of(next, only, vip)?)));
     let refused: Vec<_> = refused.collect();
@@ -134,7 +140,7 @@ pub(super) fn check_policy(next: &Policy, only: &SourceId, vips: &[VipReport]) -
 }
 
 /// Returns why the configuration alone refuses a VIP to all of its apps.
-fn refusal_of(next: &Policy, only: &SourceId, vip: &VipReport) -> Option<AddressRefusal> {
+fn refusal_of(next: &Policy, only: Option<&SourceId>, vip: &VipReport) -> Option<AddressRefusal> {
     let address = vip.vip.parse::<SocketAddr>().ok()?.ip();
     let name: Option<VipName> = vip.summary.name.as_ref().and_then(|name| name.parse().ok());
     let mut refusal = None;
@@ -142,11 +148,26 @@ fn refusal_of(next: &Policy, only: &SourceId, vip: &VipReport) -> Option<Address
         let tasks = vip.backend.iter().chain(&vip.left_out);
         let mut tasks = tasks.filter(|task| task.app.as_ref() == Some(app));
         let source = tasks.find_map(|task| task.source.as_deref().map(SourceId::from));
-        let app = (source.as_ref().unwrap_or(only), &**app);
+        let source = source.as_ref().or(only);
+        let unknown = SourceId::from("");
+        let app = (source.unwrap_or(&unknown), &**app);
         let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
-        refusal = Some(next.admit(app, (address, name.as_ref()), true, &node, &cluster).err()?);
+        let why = next.admit(app, (address, name.as_ref()), true, &node, &cluster).err()?;
+        // Where the app's Marathon isn't known, it may be the one that owns the VIP.
+        let may_be_owner = source.is_none() && names_source(&why);
+        refusal = Some(why).filter(|_| !may_be_owner);
+        refusal.as_ref()?;
     }
     refusal
+}
+
+/// Tells whether an owner is the reason that is of one Marathon only.
+fn names_source(why: &AddressRefusal) -> bool {
+    let (AddressRefusal::Reserved(.., owner) | AddressRefusal::ReservedName(.., owner)) = why
+    else {
+        return false;
+    };
+    matches!(owner, Reservation::OneSource(_))
 }
 
 #[cfg(test)]
@@ -194,7 +215,7 @@ mod tests {
             vip("9.9.9.9:80", None, "", None),
         ];
         let check = |policy: &Policy, vips: &[VipReport]| {
-            check_policy(policy, &"main".into(), vips).map_err(|error| error.to_string())
+            check_policy(policy, Some(&"main".into()), vips).map_err(|error| error.to_string())
         };
         let allow = |prefixes: &[&str]| Policy {
             allow: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
@@ -221,6 +242,9 @@ mod tests {
         };
         assert_eq!(check(&owned("main"), &vips), Ok(()));
         assert!(check(&owned("other"), &vips).unwrap_err().contains("vip.owner reserves"));
+        check_policy(&owned("other"), None, &vips).unwrap();
+        assert_eq!(only_source(["a"].into_iter()), Some("a".into()));
+        assert_eq!(only_source(["a", "b"].into_iter()), None);
     }
 
     #[test]

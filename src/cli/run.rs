@@ -78,6 +78,10 @@ impl Run {
     pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
         let (config, marathons) = self.resolve_config(global)?;
         check_folders(&config)?;
+        // It closes VIPs to all apps, which is safe: no reason to serve none at all.
+        if let Err(error) = check_owners(&config.policy, &marathons) {
+            tracing::warn!("{error:#}");
+        }
         // At a reload, the program before this one in the same process holds it.
         let lock = Arc::new(Lock::take_over(&config.lock)?);
         // Report a kernel without IPVS as an error of the command, not only in the log.
@@ -145,7 +149,6 @@ impl Run {
                  configuration"
             );
         }
-        check_owners(&config.policy, &marathons)?;
         Ok((config, marathons))
     }
 
@@ -153,15 +156,17 @@ impl Run {
     async fn wait_for_signal(
         &self,
         global: &Global,
-        now: &config::AgentSettings,
+        (now, read): (&config::AgentSettings, &[Marathon]),
         signals: &Signals,
         handle: &Handle,
     ) -> AgentEnd {
+        let only = only_source(read.iter().map(|marathon| marathon.name.as_str()));
         let check_config = |vips: &[VipReport]| {
             global.check_config_rereadable()?;
             let (config, marathons) = self.resolve_config(global)?;
             create_clients(&config, &marathons)?;
-            check_policy(&config.policy, &only_source(&marathons), vips)?;
+            check_owners(&config.policy, &marathons)?;
+            check_policy(&config.policy, only.as_ref(), vips)?;
             check_successor(now, &config.agent)
         };
         loop {
@@ -221,9 +226,10 @@ impl Run {
         let asker = handle.clone();
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut end = AgentEnd::Stop;
+        let now = (&config.agent, marathons);
         let told = async {
             end = tokio::select! {
-                end = self.wait_for_signal(global, &config.agent, signals, &asker) => end,
+                end = self.wait_for_signal(global, now, signals, &asker) => end,
                 end = wait_for_lost_lock(lock, config, view) => end,
             };
         };
@@ -272,12 +278,17 @@ enum AgentEnd {
     LockLost,
 }
 
-/// Returns the VIPs that this agent wants; none if it doesn't answer.
+/// Returns the VIPs that this agent wants; none if its loop doesn't answer.
 async fn read_vips(handle: &Handle) -> Vec<VipReport> {
     let (ask, asked) = oneshot::channel();
-    let _ = handle.requests.send(Request::Table(ask)).await;
-    let table = timeout(TABLE_WAIT, asked).await;
-    let Ok(Ok(table)) = table else { return Vec::new() };
+    let table = timeout(TABLE_WAIT, async {
+        let _ = handle.requests.send(Request::Table(ask)).await;
+        asked.await
+    });
+    let Ok(Ok(table)) = table.await else {
+        tracing::warn!("the agent's loop doesn't answer: no VIP is compared with the new policy");
+        return Vec::new();
+    };
     VipFacts::from_agent(&table, None).report_wanted()
 }
 

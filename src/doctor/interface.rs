@@ -67,6 +67,9 @@ mod tests {
             NodeFacts { former_interfaces: ["vip0".to_owned()].into(), ..NodeFacts::default() };
         let checks = check_interface("vipd0", Link::Up, None, Some(&node));
         assert_eq!(checks[1].level, Level::Warning);
-        assert_eq!(checks[1].remedy.as_deref(), Some("`ip link del vip0` once vipd is ready"));
+        assert_eq!(
+            checks[1].remedy.as_deref(),
+            Some("if nothing else needs it, `ip link del vip0` once vipd is ready")
+        );
     }
 }

@@ -53,9 +53,11 @@ impl Outcome {
     /// Takes in the outcome of the failed tests in a guest of their own.
     pub(crate) fn add_rerun(&mut self, rerun: Self) {
         self.took += rerun.took;
-        if rerun.problem.is_none() {
+        // Names that are no tests would run nothing, and so pass.
+        let ran = rerun.tally.executed_tests() as usize;
+        if rerun.problem.is_none() && ran == self.tally.failures.len() {
             self.problem = None;
-            self.tally.failed -= rerun.tally.passed;
+            self.tally.failed = 0;
             self.tally.passed += rerun.tally.passed;
             self.tally.lacks.extend(rerun.tally.lacks);
         }
@@ -311,6 +313,7 @@ mod tests {
             ..failing(&[])
         };
         outcome.add_rerun(failing(&["b"]));
+        outcome.add_rerun(Outcome { problem: None, tally: Tally::default(), ..failing(&[]) });
         assert!(outcome.problem.is_some() && outcome.passed_alone().is_empty());
         outcome.add_rerun(alone);
         assert_eq!((outcome.problem.as_ref(), outcome.passed_alone()), (None, &["b".into()][..]));

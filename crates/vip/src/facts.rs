@@ -34,8 +34,8 @@ pub struct NodeFacts {
     pub listening: Option<Arc<BTreeSet<(Protocol, SocketAddr)>>>,
     /// Sentences on what of this couldn't be read.
     pub unread: BTreeSet<String>,
-    /// Other interfaces that hold VIPs of vipd, since another name was configured. Their addresses are not
-    /// among the own ones.
+    /// Other dummy interfaces that hold VIPs of ours, perhaps since another name was configured. Those
+    /// VIPs are not among the own addresses.
     pub former_interfaces: BTreeSet<String>,
 }
 
@@ -66,9 +66,10 @@ impl NodeFacts {
     /// Returns a sentence on each other interface that holds VIPs, with what to do.
     pub fn former_interface_notes(&self) -> impl Iterator<Item = (String, String)> {
         self.former_interfaces.iter().map(|name| {
-            let what =
-                format!("{name} holds VIPs too, from when [node] interface had another name");
-            (what, format!("`ip link del {name}` once vipd is ready"))
+            let what = format!(
+                "{name} holds VIPs of vipd too, as it would if [node] interface had been {name} before"
+            );
+            (what, format!("if nothing else needs it, `ip link del {name}` once vipd is ready"))
         })
     }
 

@@ -58,24 +58,16 @@ pub(super) fn bound_addresses(
     bound
 }
 
-/// Returns the interfaces that held our VIPs under an earlier configuration, by index: dummies beside ours
-/// whose addresses are all as vipd binds VIPs, and one of them that of a service with our mark.
-fn former_interfaces(
-    ours: Option<u32>,
+/// Tells whether an address is a VIP of ours that an earlier configuration has left on another dummy
+/// interface: it is bound as vipd binds VIPs, and a service with our mark has it.
+fn is_left_vip(
+    address: &Address,
     interfaces: &BTreeMap<u32, Interface>,
-    addresses: &[Address],
     marked: &BTreeSet<IpAddr>,
-) -> BTreeSet<u32> {
-    let is_former = |index: &u32| {
-        let on_it = || {
-            let all = addresses.iter().filter(|address| address.interface == *index);
-            all.filter(|address| !is_link_local_v6(address.address))
-        };
-        on_it().all(Address::is_bound_as_vip) && on_it().any(|on| marked.contains(&on.address))
-    };
-    let dummies = interfaces.iter().filter(|(_, interface)| interface.is_dummy);
-    let others = dummies.map(|(index, _)| *index).filter(|index| Some(*index) != ours);
-    others.filter(is_former).collect()
+) -> bool {
+    let interface = interfaces.get(&address.interface);
+    let is_on_dummy = interface.is_some_and(|interface| interface.is_dummy);
+    is_on_dummy && address.is_bound_as_vip() && marked.contains(&address.address)
 }
 
 /// Collects the addresses and networks that no VIP may collide with. `ours` is the index of our
@@ -88,11 +80,10 @@ pub(super) fn node_facts(
     resolvers: Resolvers,
 ) -> NodeFacts {
     let names_sources = routes.iter().any(|route| names_source(route, addresses));
-    let former = former_interfaces(ours, interfaces, addresses, marked);
-    let elsewhere = addresses
-        .iter()
-        .filter(|address| Some(address.interface) != ours && !former.contains(&address.interface));
-    let own: BTreeSet<_> = elsewhere.map(|address| address.address).collect();
+    let elsewhere = addresses.iter().filter(|address| Some(address.interface) != ours);
+    let (left, own): (Vec<&Address>, Vec<&Address>) =
+        elsewhere.partition(|address| is_left_vip(address, interfaces, marked));
+    let own: BTreeSet<_> = own.into_iter().map(|address| address.address).collect();
     // A route over a loopback interface discards packets, as those that say so do.
     let leads_off = |route: &Route| {
         let interface = route.interface.and_then(|index| interfaces.get(&index));
@@ -158,9 +149,9 @@ pub(super) fn node_facts(
         mtus,
         listening: None,
         unread: resolvers.unread,
-        former_interfaces: former
+        former_interfaces: left
             .iter()
-            .filter_map(|index| Some(interfaces.get(index)?.name.clone()))
+            .filter_map(|address| Some(interfaces.get(&address.interface)?.name.clone()))
             .collect(),
     }
 }
@@ -261,7 +252,8 @@ mod tests {
         let mut addresses = vec![
             bound(2, "3.3.0.6"),
             bound(2, "fd03::6"),
-            bound(2, "198.51.100.1"),
+            // The name server's, which may be a source.
+            Address { is_choice: true, ..bound(2, "198.51.100.1") },
             bound(3, "10.200.0.7"),
             bound(7, "3.3.0.6"),
         ];
@@ -270,11 +262,12 @@ mod tests {
             node_facts((Some(7), &marked), &interfaces, addresses, &[], Resolvers::default())
         };
         let facts = facts_of(&addresses, "3.3.0.6");
-        assert_eq!(facts.own, ["10.200.0.7".parse().unwrap()].into());
+        assert!(!facts.own.contains(&"3.3.0.6".parse().unwrap()));
+        assert_eq!(facts.own.len(), 3, "what no service of ours has");
         assert_eq!(facts.former_interfaces, ["vip0".to_owned()].into());
         assert_eq!(facts_of(&addresses, "3.3.0.7").own.len(), 4, "none of ours");
-        addresses.push(address(2, "10.0.0.1"));
-        assert_eq!(facts_of(&addresses, "3.3.0.6").own.len(), 5, "somebody uses it");
+        addresses[0].prefix_length = 24;
+        assert_eq!(facts_of(&addresses, "3.3.0.6").own.len(), 4, "an address with a network");
     }
 
     #[test]

@@ -63,12 +63,20 @@ impl fmt::Display for Finding {
             Hook::Forward => "replies of",
             Hook::Output => "forwarded packets of",
         };
-        let names = self.prefixes.iter().take(NAMED).map(ToString::to_string);
-        let names = names.collect::<Vec<_>>().join(", ");
-        let more = self.prefixes.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names = name_some(&self.prefixes);
         let by = if self.base.drops { "its policy" } else { "a rule for all" };
-        write!(f, "{} {does} {what} {names}{more} ({by})", self.place)
+        write!(f, "{} {does} {what} {names} ({by})", self.place)
+    }
+}
+
+/// Names the first of these prefixes and counts the rest: without a prefix in the configuration, there is
+/// one for each VIP.
+pub(super) fn name_some(prefixes: &[IpNet]) -> String {
+    let names = prefixes.iter().take(NAMED).map(ToString::to_string);
+    let names = names.collect::<Vec<_>>().join(", ");
+    match prefixes.len().saturating_sub(NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
 }
 
@@ -149,9 +157,7 @@ impl Firewall {
             return (End::Open, true);
         };
         let mut perhaps = false;
-        let counts =
-            |rule: &&Rule| rule.mark.is_none_or(|mark| packet.own_rules.count(place, &mark));
-        for rule in chain.rules.iter().filter(counts) {
+        for rule in chain.rules.iter().filter(|rule| packet.meets(place, rule)) {
             let applies = packet.meets_all(&rule.conditions);
             if applies == Some(false) {
                 continue;
@@ -187,6 +193,11 @@ impl Firewall {
 }
 
 impl Packet<'_> {
+    /// Tells whether a rule of a chain counts: every rule of others, and of ours those that are evaluated.
+    pub(super) fn meets(&self, place: &ChainPlace, rule: &Rule) -> bool {
+        rule.mark.is_none_or(|mark| self.own_rules.count(place, &mark))
+    }
+
     /// Tells whether all conditions hold; `None` if unknown.
     pub(super) fn meets_all(&self, conditions: &[RuleCondition]) -> Option<bool> {
         let mut sure = true;

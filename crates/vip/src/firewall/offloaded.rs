@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::evaluate::{DEPTH, Packet};
+use super::evaluate::{DEPTH, Packet, name_some};
 use super::{
     Base, ChainPlace, Fate, Finding, Firewall, FirewallManager, Hook, OwnRules, RuleVerdict,
     describe_remedy, find_manager,
@@ -30,8 +30,8 @@ pub struct Offloaded {
 impl fmt::Display for Offloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let does = if self.is_certain { "gives" } else { "may give" };
-        let names: Vec<_> = self.prefixes.iter().map(ToString::to_string).collect();
-        write!(f, "{} {does} replies of {} to a flowtable", self.place, names.join(", "))
+        let names = name_some(&self.prefixes);
+        write!(f, "{} {does} replies of {names} to a flowtable", self.place)
     }
 }
 
@@ -66,7 +66,7 @@ impl Firewall {
         let judge = |(place, base): (&ChainPlace, Base)| {
             let seen = vips.iter().filter(|prefix| place.families.covers_prefix(prefix));
             let given = seen.filter_map(|prefix| {
-                Some((*prefix, self.find_flowtable(place, prefix, DEPTH).gives?))
+                Some((*prefix, self.gives_to_flowtable(place, prefix, OwnRules::All)?))
             });
             let given: Vec<_> = given.collect();
             let found = Offloaded {
@@ -79,12 +79,23 @@ impl Firewall {
         self.base_chains().filter_map(judge).collect()
     }
 
-    /// Follows a reply of a VIP of a prefix through a chain.
-    fn find_flowtable(&self, place: &ChainPlace, prefix: &IpNet, depth: usize) -> Walked {
-        let packet = Packet { prefix, hook: Hook::Forward, own_rules: OwnRules::All };
+    /// Tells whether a chain of the forward hook gives replies of a prefix to a flowtable, and if so,
+    /// whether for certain.
+    pub(super) fn gives_to_flowtable(
+        &self,
+        place: &ChainPlace,
+        prefix: &IpNet,
+        own_rules: OwnRules<'_>,
+    ) -> Option<bool> {
+        let packet = Packet { prefix, hook: Hook::Forward, own_rules };
+        self.find_flowtable(place, &packet, DEPTH).gives
+    }
+
+    /// Follows a reply of a VIP through a chain.
+    fn find_flowtable(&self, place: &ChainPlace, packet: &Packet<'_>, depth: usize) -> Walked {
         let mut gives = None;
         let rules = self.chains.get(place).filter(|_| depth > 0).map(|chain| &chain.rules);
-        for rule in rules.into_iter().flatten() {
+        for rule in rules.into_iter().flatten().filter(|rule| packet.meets(place, rule)) {
             let applies = packet.meets_all(&rule.conditions);
             if applies == Some(false) {
                 continue;
@@ -95,7 +106,7 @@ impl Firewall {
                 gives = gives.max(Some(is_sure));
             }
             if let RuleVerdict::Jump(chain) | RuleVerdict::Goto(chain) = &rule.verdict {
-                let there = self.find_flowtable(&place.sibling_chain(chain), prefix, depth - 1);
+                let there = self.find_flowtable(&place.sibling_chain(chain), packet, depth - 1);
                 gives = gives.max(there.gives.map(|is_certain| is_certain && is_sure));
                 is_decided = there.is_decided;
             }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ChainPlace, Fate, Firewall, OwnRules, Rule};
+use super::{ChainPlace, Fate, Firewall, Hook, OwnRules, Rule};
 
 impl Rule {
     /// Tells whether two rules do the same, in whatever order their conditions stand.
@@ -30,22 +30,29 @@ impl Firewall {
             let wanted = Rule::letting_in(prefix, base.hook);
             let as_made = ours.next().is_some_and(|rule| rule.does_what(&wanted));
             let only = OwnRules::Only(&place, &prefix);
-            let passes = || self.chain_fate(&place, &prefix, only) == Fate::Passes;
-            if as_made && ours.next().is_none() && passes() {
+            let blocks = || self.blocks(&place, base.hook, &prefix, only);
+            if as_made && ours.next().is_none() && !blocks() {
                 held.insert((place, prefix));
             }
         }
         held
     }
 
+    /// Tells whether a chain may drop packets of a prefix, or have them bypass IPVS.
+    fn blocks(&self, place: &ChainPlace, hook: Hook, prefix: &IpNet, own: OwnRules<'_>) -> bool {
+        let bypasses =
+            || hook == Hook::Forward && self.gives_to_flowtable(place, prefix, own).is_some();
+        self.chain_fate(place, prefix, own) != Fate::Passes || bypasses()
+    }
+
     /// Returns the rules that are needed to let these prefixes in: in every chain that may drop
-    /// their packets.
+    /// their packets, or have them bypass IPVS.
     #[must_use]
     pub fn wanted_rules(&self, prefixes: &[IpNet]) -> BTreeSet<(ChainPlace, IpNet)> {
         let mut wanted = BTreeSet::new();
-        for (place, _) in self.base_chains() {
+        for (place, base) in self.base_chains() {
             for prefix in prefixes.iter().filter(|prefix| place.families.covers_prefix(prefix)) {
-                if self.chain_fate(place, prefix, OwnRules::None) != Fate::Passes {
+                if self.blocks(place, base.hook, prefix, OwnRules::None) {
                     wanted.insert((place.clone(), *prefix));
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::evaluate::{DEPTH, Packet};
+use super::evaluate::{DEPTH, Packet, name_some};
 use super::{Chain, ChainPlace, Firewall, Hook, OwnRules, RuleVerdict};
 
 /// A chain that leaves packets untracked.
@@ -40,8 +40,7 @@ impl fmt::Display for Untracked {
             }
             UntrackedPackets::ToNode(prefixes) => ("leaves replies to", prefixes, ""),
         };
-        let names: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
-        write!(f, "{} {does} {} untracked{why}", self.place, names.join(", "))
+        write!(f, "{} {does} {} untracked{why}", self.place, name_some(prefixes))
     }
 }
 

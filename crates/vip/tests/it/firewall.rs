@@ -216,6 +216,26 @@ fn without_prefixes_the_bound_addresses_are_what_counts() {
     let complaints = firewall(Hook::Input, true, &[], &[]).describe_problems(&many);
     assert!(complaints[0].contains("3.3.0.2/32 and 17 more"), "{complaints:?}");
     assert!(complaints[0].ends_with("with a prefix in [vip] allow one line is enough"));
+    let offloads = Rule { offloads: true, ..rule(&[], RuleVerdict::None) };
+    let complaints = firewall(Hook::Forward, false, &[offloads], &[]).describe_problems(&many);
+    assert!(complaints[0].contains("3.3.0.2/32 and 17 more"), "{complaints:?}");
+}
+
+#[test]
+fn a_rule_of_ours_keeps_replies_from_a_flowtable() {
+    let prefix = net("3.0.0.0/8");
+    let offloads = Rule { offloads: true, ..rule(&[], RuleVerdict::None) };
+    let ours = Rule { mark: Some(prefix), ..Rule::letting_in(prefix, Hook::Forward) };
+    let open = |rules: &[Rule]| firewall(Hook::Forward, false, rules, &[]);
+    let without = open(std::slice::from_ref(&offloads));
+    let there = without.chains.keys().next().unwrap().clone();
+    assert_eq!(without.wanted_rules(&[prefix]), [(there.clone(), prefix)].into());
+    let with = open(&[ours.clone(), offloads.clone()]);
+    assert_eq!(with.wanted_rules(&[prefix]), [(there.clone(), prefix)].into(), "stays wanted");
+    assert_eq!(with.rules_in_place(), [(there, prefix)].into());
+    assert!(with.find_offloaded(&[prefix]).is_empty());
+    assert!(open(&[offloads, ours]).rules_in_place().is_empty(), "behind it");
+    assert!(open(&[]).wanted_rules(&[prefix]).is_empty());
 }
 
 #[test]
