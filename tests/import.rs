@@ -203,7 +203,7 @@ fn names_are_compared_with_a_name_server() {
     let lines =
         "name same.marathon 127.0.0.1\nname web.marathon 127.0.0.1\nname x.marathon 8.8.8.8";
     std::fs::write(&zone, format!("vipd-zone 1\nzone {ZONE}\n{lines}\nend 3\n")).unwrap();
-    std::fs::write(&config, "[names]\nrange = [\"127.0.0.0/8\"]\n").unwrap();
+    std::fs::write(&config, "[vip]\nallow = [\"127.0.0.0/8\"]\n").unwrap();
     let (_server, address) = NameServer::start(&zone);
     let apps = [
         ("/same", json!({"VIP_0": "/same:80", "IPVS_ADDRESS": "127.0.0.1"})),
