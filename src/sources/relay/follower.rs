@@ -18,6 +18,7 @@ use super::hearing::Hearing;
 use super::latest::LatestEvent;
 use super::link::{Arrival, Link, is_heard, lag_reason, unheard_reason, unread_reason};
 use super::orders::{Now, Order};
+use super::resort::LastResort;
 use super::timing::{CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE};
 use super::turns::Turns;
 
@@ -39,6 +40,7 @@ pub(crate) struct Follower {
     failed: usize,
     why: String,
     hearing: Hearing,
+    resort: LastResort,
     followed_since: Duration,
     /// When to ask whether its own relay is back.
     ask_home_at: Duration,
@@ -65,6 +67,7 @@ impl Follower {
             failed: 0,
             why: "no relay was asked yet".to_owned(),
             hearing: Hearing::default(),
+            resort: LastResort::default(),
             followed_since: now.at,
             ask_home_at: now.at,
             seed,
@@ -254,6 +257,9 @@ impl Follower {
         if self.is_proven(now) {
             self.failed = 0;
         }
+        if !matches!(self.link, Link::Followed { .. }) {
+            self.resort.note_tried();
+        }
         self.close(&why, now, orders);
         self.why = why;
         self.failed += 1;
@@ -333,7 +339,8 @@ impl Follower {
     }
 
     /// Decides whether a new relay knows as much as the last one. What it lacks would bring servers
-    /// back that are dead.
+    /// back that are dead. If no relay does, one that hears Marathon is better than none: it has the bad
+    /// news of now. What it has read before is believed only if the agent knows nothing of others.
     fn judge(&mut self, now: Now, orders: &mut Vec<Order>) {
         let Link::Catching { heard, whole: Some(whole), status, told_at, accepted, .. } =
             &self.link
@@ -346,23 +353,31 @@ impl Follower {
         // is older nevertheless, Marathon's clock is another one.
         let since_told = now.at.saturating_sub(told_at.unwrap_or(now.at));
         let is_later = |silent| Duration::from_millis(silent) + since_told < waited;
-        let has_heard =
-            is_heard(status) && !status.behind && status.silent_ms.is_some_and(is_later);
-        if lags && waited >= CATCH_UP && (!is_heard(status) || !has_heard && waited >= LAGGING) {
-            let why = lag_reason(status);
-            return self.leave(why, now, orders);
-        }
-        if lags && !(waited >= CATCH_UP && has_heard) {
+        let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
+        let has_caught_up = !lags || waited >= CATCH_UP && has_heard && !status.behind;
+        let is_last = self.resort.is_due(self.order.len());
+        let is_resort =
+            !has_caught_up && status.behind && has_heard && waited >= LAGGING && is_last;
+        if !has_caught_up && !is_resort {
+            if waited >= CATCH_UP && (!is_heard(status) || waited >= LAGGING) {
+                self.leave(lag_reason(status), now, orders);
+            }
             return;
         }
-        self.latest_event.begin(status);
+        if is_resort {
+            // What the last one told stays the measure of others.
+            self.latest_event.note_status(status);
+            self.resort.note_used(self.place);
+        } else {
+            self.latest_event.begin(status);
+            self.resort.note_followed(self.place);
+        }
         self.turns.note_hosts(status.hosts);
         orders.push(Order::Tell(Message::Servers(status.servers.clone())));
-        let is_useful = is_heard(status) && !status.is_unread();
         self.demand.note_acceptance(*accepted);
         self.demand.note_whole();
         self.link = Link::Followed { heard: *heard, status: status.clone(), whole: None };
-        self.hearing.note(is_useful, self.random_part(DEAF_SPREAD), now.at);
+        self.note_use(now);
         self.followed_since = now.at;
         self.ask_home_at = now.at + HOME.0 + self.random_part(HOME.1);
         self.alone_since = None;
@@ -370,18 +385,25 @@ impl Follower {
         self.answer_wanted(now, orders);
     }
 
+    /// Notes whether another relay would be better.
+    fn note_use(&mut self, now: Now) {
+        let Link::Followed { status, .. } = &self.link else { return };
+        let is_useful = !self.resort.note_status(status.behind) && !status.is_unread();
+        let offset = part_of(DEAF_SPREAD, self.seed);
+        self.hearing.note(is_heard(status), is_useful, offset, now.at);
+    }
+
     /// Notes what the relay says of Marathon.
     fn note_status(&mut self, has_new_leader: bool, now: Now, orders: &mut Vec<Order>) {
+        self.note_use(now);
         let Link::Followed { status, .. } = &self.link else { return };
         self.latest_event.note_status(status);
         self.turns.note_hosts(status.hosts);
-        let is_useful = is_heard(status) && !status.is_unread();
-        self.hearing.note(is_useful, self.random_part(DEAF_SPREAD), now.at);
         if has_new_leader {
             self.demand.end("Marathon has another leader", orders);
         }
         if !is_heard(status) {
-            if self.hearing.is_lost(now.at) {
+            if self.hearing.is_unheard(now.at) {
                 let why = format!("relay {}: {}", self.name(), unheard_reason(status));
                 self.demand.end(&why, orders);
             }
@@ -404,7 +426,11 @@ impl Follower {
         match &self.link {
             // What is being told as a whole is read as a whole.
             Link::Followed { whole: Some(_), .. } => {}
-            Link::Followed { status, .. } if is_heard(status) && status.read_error.is_none() => {
+            Link::Followed { status, .. }
+                if is_heard(status)
+                    && status.read_error.is_none()
+                    && !self.resort.is_doubtful() =>
+            {
                 self.demand.answer(&self.mirror, status, now, orders);
                 self.demand.tell_whole(orders);
             }
@@ -413,7 +439,10 @@ impl Follower {
                 let why = format!("relay {}: {}", self.name(), unread_reason(status));
                 self.demand.fail(&why, orders);
             }
-            _ if self.may_read_marathon(now) => self.demand.ask_marathon(orders),
+            _ if self.may_read_marathon(now) => {
+                self.resort.note_direct_read();
+                self.demand.ask_marathon(orders);
+            }
             _ if self.alone_since.is_some_and(|since| since + PATIENCE <= now.at) => {
                 self.demand.fail(&self.why, orders);
             }

@@ -9,6 +9,8 @@ use super::timing::{ASK_AGAIN, DEAF};
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     deaf: Option<Deaf>,
+    /// Since when it hears no Marathon.
+    unheard_since: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -20,10 +22,17 @@ struct Deaf {
 }
 
 impl Hearing {
-    /// Notes whether the relay hears Marathon and can read it. `offset` differs from agent to agent, so that they
-    /// don't all ask at once.
-    pub(super) fn note(&mut self, is_useful: bool, offset: Duration, now: Duration) {
-        if is_useful {
+    /// Notes whether the relay hears Marathon, and whether no other one would be better. `offset` differs from
+    /// agent to agent, so that they don't all ask at once.
+    pub(super) fn note(
+        &mut self,
+        is_heard: bool,
+        is_useful: bool,
+        offset: Duration,
+        now: Duration,
+    ) {
+        self.unheard_since = (!is_heard).then(|| self.unheard_since.unwrap_or(now));
+        if is_heard && is_useful {
             self.deaf = None;
         } else if self.deaf.is_none() {
             self.deaf = Some(Deaf { since: now, ask_at: now + DEAF + offset, asked: 0 });
@@ -34,6 +43,11 @@ impl Hearing {
     /// changes.
     pub(super) fn is_lost(&self, now: Duration) -> bool {
         self.deaf.as_ref().is_some_and(|deaf| deaf.since + DEAF <= now)
+    }
+
+    /// Tells the same of one that hears no Marathon: one that can't read it passes on events.
+    pub(super) fn is_unheard(&self, now: Duration) -> bool {
+        self.unheard_since.is_some_and(|since| since + DEAF <= now)
     }
 
     /// Returns when another relay is to be asked whether it is ready.

@@ -21,7 +21,8 @@ impl LatestEvent {
         (self.at, self.has_followed) = (status.latest_event, true);
     }
 
-    /// Notes what the relay that is followed says.
+    /// Notes what the relay that is followed says. It may know less than the last one did, if no relay was
+    /// better.
     pub(super) fn note_status(&mut self, status: &MarathonStatus) {
         match self.leader == status.leader {
             true => self.note_event(status.latest_event),

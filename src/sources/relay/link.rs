@@ -6,6 +6,9 @@ use relay::{MarathonStatus, UNHEARD_MS};
 
 use super::timing::{SNAPSHOT, WHOLE_SNAPSHOT};
 
+/// What is wrong with a relay that hears Marathon, and has not read it since its events come again.
+const BEHIND: &str = "it has missed something of Marathon, and can't read it";
+
 /// The stream of a relay.
 #[derive(Debug)]
 pub(super) enum Link {
@@ -61,12 +64,13 @@ pub(super) fn is_heard(status: &MarathonStatus) -> bool {
     status.stream_error.is_none() && status.silent_ms.is_some_and(|silent| silent < UNHEARD_MS)
 }
 
-/// Returns why the agent can't read Marathon through the relay.
+/// Returns why the agent can't read Marathon through the relay, or does better with another one.
 pub(super) fn unread_reason(status: &MarathonStatus) -> String {
     match &status.read_error {
         Some(why) if is_heard(status) => {
             format!("it can't read Marathon: {}", caps::cut_text(why, caps::REASON))
         }
+        _ if is_heard(status) && status.behind => BEHIND.to_owned(),
         _ => unheard_reason(status),
     }
 }
@@ -74,7 +78,7 @@ pub(super) fn unread_reason(status: &MarathonStatus) -> String {
 /// Returns why a relay is left that doesn't catch up.
 pub(super) fn lag_reason(status: &MarathonStatus) -> &'static str {
     match status.behind && is_heard(status) {
-        true => "it has missed something of Marathon, and can't read it",
+        true => BEHIND,
         false => "it knows less than the last one, and hears no Marathon",
     }
 }

@@ -12,6 +12,7 @@ mod hearing;
 mod latest;
 mod link;
 pub(crate) mod orders;
+mod resort;
 #[cfg(test)]
 mod tests;
 mod timing;

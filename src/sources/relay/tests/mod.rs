@@ -3,6 +3,7 @@
 mod breaks;
 mod following;
 mod gaps;
+mod resort;
 mod turns;
 
 use std::sync::Arc;
@@ -62,10 +63,10 @@ fn web(tasks: usize) -> Arc<Workload> {
     snapshot.workloads.into_iter().next().unwrap()
 }
 
-/// A follower of two relays. The source wants the stream and a read of everything.
+/// A follower of relays, mostly two. The source wants the stream and a read of everything.
 struct World {
     follower: Follower,
-    relays: [Relay; 2],
+    relays: Vec<Relay>,
     now: Duration,
     decoder: Decoder,
     /// The relay that the follower is connected to.
@@ -74,6 +75,8 @@ struct World {
     position: Option<Position>,
     /// How often it has connected.
     connects: usize,
+    /// The number of the last connection that was served.
+    served: usize,
     streams: u64,
     told: Vec<Message>,
     asked: Vec<Action>,
@@ -81,8 +84,10 @@ struct World {
 }
 
 impl World {
-    fn new(relays: [Relay; 2], agents: Option<u32>) -> Self {
-        let names = vec!["http://a".to_owned(), "http://b".to_owned()];
+    fn new(relays: impl Into<Vec<Relay>>, agents: Option<u32>) -> Self {
+        let relays = relays.into();
+        let names = ["http://a", "http://b"].map(str::to_owned);
+        let names = names.into_iter().take(relays.len()).collect();
         let start = Now { at: Duration::ZERO, second: 0 };
         let mut world = Self {
             follower: Follower::new(names, "node1", agents, start),
@@ -92,6 +97,7 @@ impl World {
             connected: None,
             position: None,
             connects: 0,
+            served: 0,
             streams: 0,
             told: Vec::new(),
             asked: Vec::new(),
@@ -163,6 +169,7 @@ impl World {
     fn serve(&mut self) -> usize {
         self.pass(0);
         let relay = self.connected.expect("a connection");
+        self.served = self.connects;
         for segment in self.start(relay) {
             self.receive(&segment);
         }
@@ -189,18 +196,22 @@ impl World {
         for _ in 0..seconds / 2 {
             self.pass(2);
             self.beat();
-            for relay in std::mem::take(&mut self.probed) {
-                let connects = self.connects;
-                let is_ready = is_heard(&self.relays[relay].status);
-                self.step(|follower, now, orders| {
-                    follower.on_probe(relay, is_ready, now, orders);
-                });
-                if self.connects > connects {
-                    self.serve();
-                }
-            }
+            self.answer_probes();
         }
         self.connects - before
+    }
+
+    /// Tells the follower which relays are ready. One that it goes to serves it.
+    fn answer_probes(&mut self) {
+        for relay in std::mem::take(&mut self.probed) {
+            let connects = self.connects;
+            let status = &self.relays[relay].status;
+            let is_ready = is_heard(status) && !status.behind;
+            self.step(|follower, now, orders| follower.on_probe(relay, is_ready, now, orders));
+            if self.connects > connects {
+                self.serve();
+            }
+        }
     }
 
     /// Has a relay serve, tell of a late event and break off. Returns it.
