@@ -141,13 +141,9 @@ impl Hub {
     fn take_step(&self, step: impl FnOnce(&mut RelayCore, Duration) -> RelayStep) -> Vec<Action> {
         let now = self.now();
         let mut core = self.core();
-        let before = core.condition();
         let RelayStep { actions, published } = step(&mut core, now);
         self.publish(published);
-        let after = core.condition();
-        if after == before {
-            return actions;
-        }
+        let Some((before, after)) = core.take_condition_change() else { return actions };
         let workloads = core.count(Scope::All);
         drop(core);
         let notices = condition_notices(&self.name, workloads, &before, &after);

@@ -1,6 +1,7 @@
 //! Lines of a relay's log on changes of what it knows. Pure: reports differences only.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use marathon::WorkloadKey;
 
@@ -13,13 +14,13 @@ pub(super) struct Condition {
     pub(super) is_streaming: bool,
     pub(super) stream_error: Option<String>,
     pub(super) read_error: Option<String>,
-    pub(super) leader: Option<String>,
+    pub(super) leader: Option<Arc<str>>,
     /// Everything was read once.
     pub(super) is_complete: bool,
     /// Everything was read since the stream was opened.
     pub(super) is_caught_up: bool,
     /// Those whose records would be too long, with their lengths.
-    pub(super) left_out: BTreeMap<WorkloadKey, usize>,
+    pub(super) left_out: Arc<BTreeMap<WorkloadKey, usize>>,
 }
 
 /// One line for the log.
@@ -114,7 +115,9 @@ mod tests {
         };
         let some = |text: &str| Some(text.to_owned());
         after(&|is| is.stream_error = some("connection refused"));
-        after(&|is| (is.stream_error, is.is_streaming, is.leader) = (None, true, some("m1")));
+        after(&|is| {
+            (is.stream_error, is.is_streaming, is.leader) = (None, true, Some("m1".into()));
+        });
         after(&|is| is.read_error = some("status 500"));
         after(&|is| {
             (is.read_error, is.is_complete, is.is_caught_up) = (None, true, true);
@@ -123,11 +126,13 @@ mod tests {
             (is.stream_error, is.is_streaming) = (some("reset"), false);
             is.is_caught_up = false;
         });
-        after(&|is| (is.stream_error, is.is_streaming, is.leader) = (None, true, some("m2")));
+        after(&|is| {
+            (is.stream_error, is.is_streaming, is.leader) = (None, true, Some("m2".into()));
+        });
         after(&|is| is.is_caught_up = true);
         let key = WorkloadKey { kind: Kind::App, id: "/big".into() };
-        after(&|is| is.left_out = BTreeMap::from([(key.clone(), 17_000_000)]));
-        after(&|is| is.left_out.clear());
+        after(&|is| is.left_out = Arc::new(BTreeMap::from([(key.clone(), 17_000_000)])));
+        after(&|is| is.left_out = Arc::default());
         insta::assert_snapshot!(lines.join("\n"), @r"
         ! no events from m, polling it: connection refused
         receiving events from m

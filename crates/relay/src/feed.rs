@@ -61,7 +61,8 @@ pub struct Feed {
     held: BTreeMap<Scope, usize>,
     /// Apps and pods whose records would be too long, or more than receivers take in all, with the length.
     /// Their records only say that they exist, so that receivers keep what they know of them.
-    left_out: BTreeMap<WorkloadKey, usize>,
+    /// Whoever compares it with an earlier one shares it: it is copied only when it changes.
+    left_out: Arc<BTreeMap<WorkloadKey, usize>>,
 }
 
 /// The start of a stream: what the receiver gets first, in this order.
@@ -98,14 +99,14 @@ impl Feed {
             recent_bytes: 0,
             snapshots: BTreeMap::new(),
             held: BTreeMap::new(),
-            left_out: BTreeMap::new(),
+            left_out: Arc::default(),
         }
     }
 
     /// Returns the apps and pods of which it is told only that they exist, since their records would be too
     /// long, or too much in all; each with the length of its record.
     #[must_use]
-    pub fn left_out(&self) -> &BTreeMap<WorkloadKey, usize> {
+    pub fn left_out(&self) -> &Arc<BTreeMap<WorkloadKey, usize>> {
         &self.left_out
     }
 
@@ -161,17 +162,17 @@ impl Feed {
         if before.is_some_and(|before| {
             Arc::ptr_eq(&before.workload, workload) || before.workload == *workload
         }) {
-            self.left_out.remove(&key);
+            take_back(&mut self.left_out, &key);
             return None;
         }
         let text = Record::Workload(Arc::clone(workload)).to_sse(&self.epoch, self.last + 1);
         // Receivers have to learn that the labels are gone, and what becomes of the tasks.
         let scope = before.map_or(scope, |before| before.published.scope.min(scope));
         if self.has_room(before, text.len(), scope) {
-            self.left_out.remove(&key);
+            take_back(&mut self.left_out, &key);
             return Some(self.list(key, Arc::clone(workload), text, scope));
         }
-        self.left_out.insert(key.clone(), text.len());
+        leave_out(&mut self.left_out, &key, text.len());
         let stub = Arc::new(stub_of(workload));
         if before.is_some_and(|before| before.workload == stub) {
             return None;
@@ -229,7 +230,7 @@ impl Feed {
 
     /// Removes an app or pod. Returns the record, if it was listed.
     pub fn remove(&mut self, key: &WorkloadKey) -> Option<Published> {
-        self.left_out.remove(key);
+        take_back(&mut self.left_out, key);
         let listed = self.listed.remove(key)?;
         self.count_held(Some(&listed.published), None);
         self.snapshots.clear();
@@ -311,6 +312,18 @@ impl Feed {
 fn length_for(scope: Scope, record: Option<&Published>) -> usize {
     let record = record.filter(|record| scope.includes(record.scope));
     record.map_or(0, |record| record.segment.text().len())
+}
+
+fn leave_out(all: &mut Arc<BTreeMap<WorkloadKey, usize>>, key: &WorkloadKey, length: usize) {
+    if all.get(key) != Some(&length) {
+        Arc::make_mut(all).insert(key.clone(), length);
+    }
+}
+
+fn take_back(all: &mut Arc<BTreeMap<WorkloadKey, usize>>, key: &WorkloadKey) {
+    if all.contains_key(key) {
+        Arc::make_mut(all).remove(key);
+    }
 }
 
 /// Returns what says no more of an app or pod than that it exists.

@@ -358,8 +358,11 @@ fn a_relay_tells_only_that_there_is_what_receivers_would_not_take() {
     let untold = known.values().filter(|workload| !workload.tasks_known);
     assert_eq!(untold.map(|workload| workload.id.to_string()).collect::<Vec<_>>(), expected);
     // It is told once, and what is listed may change all the same.
+    let shared = Arc::clone(feed.left_out());
     assert!(feed.replace(&large(4, instances), Scope::Vips).is_none());
     feed.replace(&workload(0, 2, true), Scope::Vips).unwrap();
+    feed.replace(&workload(0, 2, true), Scope::Vips);
+    assert!(Arc::ptr_eq(&shared, feed.left_out()), "copied, though nothing has changed");
     assert_eq!(feed.fitting(), []);
     // What goes makes room.
     feed.remove(&large(1, 1).key()).unwrap();

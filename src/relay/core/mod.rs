@@ -3,6 +3,7 @@
 //! It believes as an agent does, except that it doubts nothing: it passes on an answer that lacks
 //! most of what was there, and each agent doubts it for itself.
 
+mod condition;
 mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,8 @@ pub(super) struct RelayCore {
     servers: BTreeSet<String>,
     /// The time of the last byte from Marathon.
     heard_at: Option<Duration>,
+    /// What the log was told.
+    told: Condition,
 }
 
 impl RelayCore {
@@ -68,6 +71,7 @@ impl RelayCore {
             unconfirmed: BTreeSet::new(),
             servers: BTreeSet::new(),
             heard_at: None,
+            told: Condition::default(),
         }
     }
 
@@ -122,19 +126,6 @@ impl RelayCore {
                 Some(why.to_owned())
             }
             _ => None,
-        }
-    }
-
-    /// Returns what the log follows, at each step.
-    pub(super) fn condition(&self) -> Condition {
-        Condition {
-            is_streaming: self.watch.is_streaming(),
-            stream_error: self.status.stream_error.clone(),
-            read_error: self.status.read_error.clone(),
-            leader: self.status.leader.as_deref().map(str::to_owned),
-            is_complete: self.is_complete(),
-            is_caught_up: !self.progress.is_behind(),
-            left_out: self.left_out().clone(),
         }
     }
 

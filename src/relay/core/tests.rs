@@ -237,6 +237,24 @@ fn a_relay_that_can_not_read_for_half_a_minute_is_not_ready_though_it_hears() {
     assert_eq!(core.unready_reason(late), None);
 }
 
+#[test]
+fn the_log_gets_each_change_once_and_the_condition_is_shared_while_nothing_changes() {
+    let (mut core, stream) = relay_that_read(one_app(1));
+    let (was, is) = core.take_condition_change().unwrap();
+    assert_eq!(was, Condition::default());
+    assert!(is.is_complete && is.is_streaming && !is.is_caught_up, "{is:?}");
+    let (at, _) = read_everything(&mut core, one_app(1));
+    let (before, is) = core.take_condition_change().unwrap();
+    assert!(!before.is_caught_up && is.is_caught_up, "{is:?}");
+    assert!(Arc::ptr_eq(&before.left_out, &is.left_out));
+    hear(&mut core, killed(stream, "status_update_event"), at);
+    assert_eq!(core.take_condition_change(), None);
+    hear(&mut core, Message::Ended { stream, why: "reset".to_owned() }, at);
+    let (_, is) = core.take_condition_change().unwrap();
+    assert_eq!(is.stream_error.as_deref(), Some("reset"));
+    assert_eq!(core.take_condition_change(), None);
+}
+
 /// The clocks of two leaders differ.
 #[test]
 fn the_latest_event_begins_anew_with_another_leader() {
