@@ -245,27 +245,39 @@ proptest! {
         other_event_in in 0u64..20_000,
         killed_after in 2u32..40,
     ) {
-        let mut world = World::new(6, 2, Cluster::new(&[20, 2]));
-        let (app, task) = MARKED;
-        world.mark(app, &format!("app{app:05}.0.{task:03}"));
-        world.cut_off(1, true);
-        world.relays[1].reads_take = SECOND * reads_take;
-        world.tell_in(1000, Tell::Killed(app, task));
-        // What it hears later makes it look as if it knew more.
-        world.tell_in(2000 + other_event_in, Tell::Healthy(1, 0));
-        let begun = world.now;
-        let mut events = vec![(2 + opens_after, 0), (killed_after, 1)];
-        events.sort_unstable();
-        for (second, what) in events {
-            world.run((begun + SECOND * second).saturating_sub(world.now));
-            match what {
-                0 => world.cut_off(1, false),
-                _ => world.end_relay(0, Condition::Killed),
-            }
-        }
-        world.run(180 * SECOND);
+        let world = after_a_gap(opens_after, reads_take, other_event_in, killed_after);
         prop_assert_eq!(world.learnt().len(), 6);
         prop_assert_eq!(world.relapsed(), 0);
         prop_assert_eq!(world.astray(), 0);
     }
+}
+
+/// The relay that is left hears nothing yet, and does not say that it has missed something.
+#[test]
+fn an_agent_waits_at_a_relay_until_its_stream_is_open_again() {
+    assert_eq!(after_a_gap(0, 0, 0, 2).relapsed(), 0);
+}
+
+/// Returns a world of six agents where a relay missed the end of a task, and the other one was killed.
+fn after_a_gap(opens_after: u32, reads_take: u32, other_event_in: u64, killed_after: u32) -> World {
+    let mut world = World::new(6, 2, Cluster::new(&[20, 2]));
+    let (app, task) = MARKED;
+    world.mark(app, &format!("app{app:05}.0.{task:03}"));
+    world.cut_off(1, true);
+    world.relays[1].reads_take = SECOND * reads_take;
+    world.tell_in(1000, Tell::Killed(app, task));
+    // What it hears later makes it look as if it knew more.
+    world.tell_in(2000 + other_event_in, Tell::Healthy(1, 0));
+    let begun = world.now;
+    let mut events = [(2 + opens_after, 0), (killed_after, 1)];
+    events.sort_unstable();
+    for (second, what) in events {
+        world.run((begun + SECOND * second).saturating_sub(world.now));
+        match what {
+            0 => world.cut_off(1, false),
+            _ => world.end_relay(0, Condition::Killed),
+        }
+    }
+    world.run(180 * SECOND);
+    world
 }

@@ -35,12 +35,14 @@ impl LatestEvent {
         self.at = self.at.max(at);
     }
 
-    /// Tells whether another relay may know less. The clocks of two leaders can't be compared. An agent
-    /// that has followed none loses nothing.
+    /// Tells whether another relay may know less: also one whose stream from Marathon has ended, as it
+    /// misses what happens now. The clocks of two leaders can't be compared. An agent that has followed none
+    /// loses nothing.
     pub(super) fn is_ahead_of(&self, status: &MarathonStatus) -> bool {
         let has_other_leader = matches!(
             (&self.leader, &status.leader), (Some(own), Some(its)) if own != its
         );
-        self.has_followed && (status.behind || has_other_leader || status.latest_event < self.at)
+        let may_miss = status.behind || status.stream_error.is_some();
+        self.has_followed && (may_miss || has_other_leader || status.latest_event < self.at)
     }
 }
