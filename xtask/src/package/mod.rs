@@ -10,7 +10,7 @@ mod release;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cargo::Workspace;
 use crate::machine::Machine;
@@ -46,6 +46,13 @@ pub(crate) fn report_package_tests(
     on: Option<Machine>,
 ) -> Result<(Machine, Report)> {
     let workspace = Workspace::read_metadata()?;
+    // systemd mounts one in the guest.
+    ensure!(
+        !workspace.workspace_root.starts_with("/tmp"),
+        "the guests of these tests have a /tmp of their own, so they can't see {}: move the checkout \
+         elsewhere",
+        workspace.workspace_root.display()
+    );
     let package = build_package(&workspace, program)?;
     try_image(&workspace, &package)?;
     dist::publish_package(&workspace, &package)?;

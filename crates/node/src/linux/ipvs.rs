@@ -53,9 +53,13 @@ pub(super) fn refusal_hint(op: &Op, number: i32) -> Option<String> {
             let scheduler = settings.scheduler.as_ref()?;
             Some(format!("the kernel has no scheduler {scheduler}: `modprobe ip_vs_{scheduler}`"))
         }
+        (Op::AddServer { server, .. }, errno::EINVAL) if server.is_ipv4() => Some(
+            "it may be a broadcast address of this node, or `lo` was never up in this network \
+                 namespace: `ip link set lo up`"
+                .to_owned(),
+        ),
         (Op::AddServer { .. }, errno::EINVAL) => Some(
-            "the kernel takes unicast addresses only, and none in a network namespace whose \
-                 `lo` was never up: `ip link set lo up`"
+            "the kernel takes no link-local, multicast or IPv4-mapped address for a real server"
                 .to_owned(),
         ),
         _ => None,
