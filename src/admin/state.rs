@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::extract::State;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
 use vip::Observed;
 use vip::controller::LocalFacts;
 
@@ -21,8 +20,6 @@ use crate::agent::status::{Request, Table, View};
 use crate::clock::Timestamp;
 use crate::report::agent::AgentReport;
 
-/// The longest time to wait for the event loop, which answers within milliseconds, if at all.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// The kernel is not read for answers when it has not answered the agent for this long.
 const SILENT: Duration = Duration::from_secs(5);
 /// The most clients that may follow the changes, so that others are still served.
@@ -90,12 +87,7 @@ impl AdminState {
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            self.handle.requests.send(request(answer)).await.ok()?;
-            answered.await.ok()
-        };
-        timeout(PATIENCE, asked).await.ok().flatten()
+        self.handle.ask(request).await
     }
 
     /// Reads everything that the agent has decided and knows, at most a moment old.

@@ -1,10 +1,30 @@
 //! The requests of people and of other threads to the event loop.
 
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::core::Input;
-use super::event_loop::Agent;
+use super::event_loop::{Agent, Handle};
 use super::status::Request;
 use super::status::counts::VipCounts;
 use crate::sources::SourceId;
+
+/// The longest time to wait for the event loop, which answers within milliseconds, if at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Handle {
+    /// Asks the event loop. None: it does not answer.
+    pub async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.requests.send(request(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        timeout(PATIENCE, asked).await.ok().flatten()
+    }
+}
 
 impl Agent {
     /// Answers a request. Its answer is never waited for.

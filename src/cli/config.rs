@@ -185,9 +185,7 @@ impl ConfigCheck {
         }
         problems
     }
-}
 
-impl ConfigCheck {
     /// Finds the files that root may read, and the user of the unit may not: the owner of the agent's
     /// state.
     fn find_unreadable(&self, global: &Global, run: Option<&Run>) -> Vec<ConfigProblem> {

@@ -12,8 +12,7 @@ use clap::Args;
 use dns::ZoneFile;
 use node::folder::{Folder, explain_denied_root, split_path};
 use node::{LinuxKernel, Lock};
-use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 use super::args::{Marathons, open_kernel, parse_listen};
 use super::end::End;
@@ -67,9 +66,6 @@ pub(super) struct Run {
 
 /// The pause after signals could not be waited for.
 const SIGNAL_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest time to wait for the agent's own table.
-const TABLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The time between two looks at the lock file.
 const LOCK_CHECK: Duration = Duration::from_millis(500);
@@ -280,12 +276,7 @@ enum AgentEnd {
 
 /// Returns the VIPs that this agent wants; none if its loop doesn't answer.
 async fn read_vips(handle: &Handle) -> Vec<VipReport> {
-    let (ask, asked) = oneshot::channel();
-    let table = timeout(TABLE_WAIT, async {
-        let _ = handle.requests.send(Request::Table(ask)).await;
-        asked.await
-    });
-    let Ok(Ok(table)) = table.await else {
+    let Some(table) = handle.ask(Request::Table).await else {
         tracing::warn!("the agent's loop doesn't answer: no VIP is compared with the new policy");
         return Vec::new();
     };

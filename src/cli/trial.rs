@@ -70,7 +70,7 @@ pub(super) struct Try {
 
 /// Something to try.
 struct Target {
-    /// What was asked for.
+    /// The VIP, name or app that was asked for.
     what: String,
     /// The name to look up. None: an address was given.
     name: Option<String>,

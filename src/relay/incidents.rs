@@ -15,7 +15,7 @@ pub(super) struct Incidents {
     told: Mutex<Told>,
 }
 
-/// What the log has.
+/// The state of the log.
 #[derive(Debug, Default)]
 struct Told {
     count: u64,

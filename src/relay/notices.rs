@@ -8,7 +8,7 @@ use marathon::WorkloadKey;
 /// The most apps and pods that are named at once.
 const NAMED: usize = 10;
 
-/// What a relay's log follows.
+/// The condition of a relay, as its log follows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) is_streaming: bool,

@@ -10,7 +10,7 @@ use crate::report::vips::VipReport;
 /// What was tried, and what came of it.
 #[derive(Debug)]
 pub struct Trial {
-    /// What was asked for, as it was written.
+    /// The text that was asked for, as it was written.
     pub what: String,
     /// The name that was looked up. None: an address was given.
     pub lookup: Option<Lookup>,

@@ -12,7 +12,7 @@ use crate::report::vips::TaskReport;
 /// A trial of a VIP.
 #[derive(Debug, Serialize)]
 pub struct TrialReport {
-    /// What was tried: `3.3.0.6:3306/tcp`, or the name, or the app whose labels are refused.
+    /// The subject of the trial: `3.3.0.6:3306/tcp`, or the name, or the app whose labels are refused.
     target: String,
     /// Where it was tried from.
     from: String,

@@ -146,7 +146,7 @@ fn parts_of_relays(relays: &[Relays]) -> Vec<Part> {
     parts
 }
 
-/// What a relay says, in a folder of its own.
+/// The answers of a relay, in a folder of its own.
 fn parts_of_relay(folder: &str, relays: &Relays, url: &Url) -> Vec<Part> {
     let part = |(name, path): &(&'static str, &'static str)| {
         let (relays, url, path) = (relays.clone(), url.clone(), *path);

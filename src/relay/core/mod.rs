@@ -53,7 +53,7 @@ pub(super) struct RelayCore {
     servers: BTreeSet<String>,
     /// The time of the last byte from Marathon.
     heard_at: Option<Duration>,
-    /// What the log was told.
+    /// The condition that the log was told.
     told: Condition,
 }
 
@@ -385,7 +385,7 @@ impl RelayCore {
     }
 }
 
-/// What agents judge a relay by.
+/// The troubles by which agents judge a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Troubles {
     is_deaf: bool,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use marathon::Timestamp;
 
-/// What a relay has heard and read of Marathon.
+/// The knowledge that a relay has of Marathon, and its gaps.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// How often the stream was opened.
+    /// The number of times that the stream was opened.
     openings: u64,
     /// After how many openings the read of everything that is under way has begun.
     reading: Option<u64>,

@@ -6,7 +6,7 @@ use relay::{MarathonStatus, UNHEARD_MS};
 
 use super::timing::{SNAPSHOT, WHOLE_SNAPSHOT};
 
-/// What is wrong with a relay that hears Marathon, and has not read it since its events come again.
+/// The trouble of a relay that hears Marathon, and has not read it since its events come again.
 const BEHIND: &str = "it has missed something of Marathon, and can't read it";
 
 /// The stream of a relay.

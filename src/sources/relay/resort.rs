@@ -1,13 +1,13 @@
 //! A relay that is behind, and is followed all the same because no relay is better.
 
-/// What an agent does once no relay has caught up with what the last one told.
+/// The last resort of an agent once no relay has caught up with what the last one told.
 #[derive(Debug, Default)]
 pub(super) struct LastResort {
     /// Relays that were tried in vain since one was followed that had caught up.
     tried: usize,
     /// The place of the relay that is followed, or was last.
     place: usize,
-    /// It is behind: another one is better.
+    /// Whether that one is behind, so that another one is better.
     is_in_use: bool,
     /// All that the agent knows is of that relay, which can't know less by now.
     knows_all: bool,

@@ -73,7 +73,7 @@ pub(super) struct Interface {
     pub(super) mtu6: Option<u32>,
     /// Whether packets sent by it come back to this node, whatever its name is.
     pub(super) is_loopback: bool,
-    /// It is a dummy interface.
+    /// Whether it is a dummy interface.
     pub(super) is_dummy: bool,
 }
 
