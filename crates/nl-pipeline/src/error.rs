@@ -48,11 +48,13 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn from_io(doing: &'static str, source: io::Error) -> Self {
+    /// Converts the error of a receive. Of a send, `ENOBUFS` means that the kernel lacks memory, and nothing
+    /// was sent (`netlink_sendmsg`).
+    pub(crate) fn of_receive(source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::WouldBlock => Self::Timeout,
             _ if source.raw_os_error() == Some(crate::errno::ENOBUFS) => Self::Lost,
-            _ => Self::Io { doing, source },
+            _ => Self::Io { doing: "receive from", source },
         }
     }
 }

@@ -272,7 +272,7 @@ impl Pipeline {
             match self.transport.send(bytes) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io("send through", error)),
+                Err(source) => return Err(Error::Io { doing: "send through", source }),
             }
         }
     }
@@ -307,6 +307,6 @@ fn check_received(received: io::Result<usize>) -> Result<Option<usize>, Error> {
         Ok(len) if len <= BUFFER_LEN => Ok(Some(len)),
         Ok(len) => Err(Error::Malformed(format!("a datagram of {len} bytes"))),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-        Err(error) => Err(Error::from_io("receive from", error)),
+        Err(error) => Err(Error::of_receive(error)),
     }
 }

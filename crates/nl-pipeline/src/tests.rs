@@ -371,3 +371,34 @@ proptest! {
         }
     }
 }
+
+/// A socket that nothing can be sent through.
+struct Blocked(i32);
+
+impl Transport for Blocked {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(self.0))
+    }
+
+    fn receive(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("nothing was sent")
+    }
+
+    fn try_receive(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// `ENOBUFS` of a send means that memory is short, and no answer was dropped.
+#[test]
+fn a_failed_send_is_not_taken_for_lost_answers() {
+    for number in [105, 11] {
+        let mut pipeline = Pipeline::with_transport(Blocked(number));
+        let error = pipeline.batch([RawRequest::new(ENTRY, Vec::new())]).unwrap_err();
+        let source = match error.error {
+            Error::Io { doing: "send through", source } => source,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(source.raw_os_error(), Some(number));
+    }
+}
