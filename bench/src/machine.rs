@@ -154,7 +154,9 @@ impl Node<'_> {
     }
 
     fn fill_table(&self, kernel: &mut LinuxKernel, desired: &vip::Desired) -> BTreeSet<String> {
-        let plan = wanted::plan_for(&wanted::with_addresses_bound(desired), desired);
+        let mut plan = wanted::plan_for(&wanted::with_addresses_bound(desired), desired);
+        // The table of IPVS alone, as the C program fills it.
+        plan.ops.retain(|op| matches!(op, Op::AddService { .. } | Op::AddServer { .. }));
         assert_eq!(plan.ops.len(), self.vips * (1 + self.servers));
         self.print_time("fill/vipd", apply_plan(kernel, plan));
         saved_table()
