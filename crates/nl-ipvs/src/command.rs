@@ -44,7 +44,8 @@ pub enum Command {
     AddDestination {
         /// The key of its service.
         service: ServiceKey,
-        /// The address and port. In a firewall-mark service, port 0 means the packet's own.
+        /// The address and port. In a firewall-mark service, port 0 means the packet's own. The kernel
+        /// knows no scope and no flow label of an IPv6 address: they are left out.
         address: SocketAddr,
         /// The real server's settings.
         settings: DestinationSettings,
@@ -113,6 +114,20 @@ impl Command {
                 "the kernel has no such scheduler or persistence engine: \
                  load it with `modprobe ip_vs_NAME`",
             ),
+            (
+                Self::AddService { key, settings } | Self::SetService { key, settings, .. },
+                errno::EINVAL,
+            ) if settings.client_prefix.len(key.family()).is_none() => {
+                Some("the client prefix is one of the other family")
+            }
+            (
+                Self::AddDestination { settings, .. } | Self::SetDestination { settings, .. },
+                errno::ERANGE,
+            ) => hint_at_range(settings),
+            (Self::StartDaemon(daemon), errno::EINVAL) => {
+                let is_group = daemon.group.is_none_or(|group| group.is_multicast());
+                Some(if is_group { MAYBE_MIXED } else { "the group isn't a multicast address" })
+            }
             (Self::AddDestination { service, address, settings }, errno::EINVAL) => {
                 let is_mixed = service.family() != Family::from(address.ip());
                 hint_at_address(address.ip())
@@ -133,6 +148,21 @@ impl Command {
 /// A cause of `EINVAL` for a real server of the other family.
 const MAYBE_SYNCHRONISED: &str =
     "perhaps a synchronisation daemon runs: then no real server is of the other family";
+
+/// A cause of `EINVAL` for a daemon (`ip_vs_genl_new_daemon` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+const MAYBE_MIXED: &str = "perhaps a real server is of another family than its service: \
+                           then no synchronisation daemon runs";
+
+/// Suggests which number is out of range (`ip_vs_add_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+fn hint_at_range(settings: &DestinationSettings) -> Option<&'static str> {
+    if settings.weight > i32::MAX.unsigned_abs() {
+        Some("the weight is at most 2147483647")
+    } else if settings.lower_threshold > settings.upper_threshold {
+        Some("the lower threshold is at most the upper one")
+    } else {
+        None
+    }
+}
 
 /// The causes of `EINVAL` for an IPv4 address: without a table of local addresses the kernel takes each for a
 /// broadcast address.
@@ -200,6 +230,47 @@ mod tests {
         assert_eq!(hint(&add, errno::EEXIST), None);
 
         assert_eq!(hint(&Command::DeleteDestination { service, address }, errno::ENOENT), None);
+    }
+
+    #[test]
+    fn a_value_that_the_command_shows_to_be_wrong_is_named() {
+        use crate::{ClientPrefix, InterfaceName};
+
+        let key: ServiceKey = "10.96.0.1:80/tcp".parse().unwrap();
+        let address = "10.0.0.1:80".parse().unwrap();
+        let of_prefix = |client_prefix| Command::AddService {
+            key,
+            settings: ServiceSettings {
+                client_prefix,
+                ..ServiceSettings::new("rr".parse().unwrap())
+            },
+        };
+        let of_server = |settings| Command::SetDestination { service: key, address, settings };
+        let of_group = |group: Option<&str>| {
+            let lo = InterfaceName::new("lo").unwrap();
+            let mut daemon = Daemon::new(DaemonRole::Master, lo, 1);
+            daemon.group = group.map(|group| group.parse().unwrap());
+            Command::StartDaemon(daemon)
+        };
+        let weight = DestinationSettings::masquerade(u32::MAX);
+        let thresholds = DestinationSettings::masquerade(1).with_thresholds(1, 2);
+        let valid = DestinationSettings::masquerade(1).with_thresholds(2, 1);
+        let table = [
+            (of_prefix(ClientPrefix::v6(64).unwrap()), errno::EINVAL, "client prefix"),
+            (of_prefix(ClientPrefix::v4(24).unwrap()), errno::EINVAL, ""),
+            (of_server(weight), errno::ERANGE, "weight"),
+            (of_server(thresholds), errno::ERANGE, "lower threshold"),
+            (of_server(valid), errno::ERANGE, ""),
+            (of_group(Some("10.0.0.1")), errno::EINVAL, "multicast"),
+            (of_group(Some("224.0.0.82")), errno::EINVAL, "another family"),
+            (of_group(None), errno::EINVAL, "another family"),
+            (of_group(None), errno::EEXIST, ""),
+        ];
+        for (command, errno, named) in table {
+            let hint = command.hint(&KernelError::new(errno)).unwrap_or_default();
+            assert!(hint.contains(named), "{command:?}: {hint}");
+            assert_eq!(hint.is_empty(), named.is_empty(), "{command:?}: {hint}");
+        }
     }
 
     #[test]
