@@ -234,7 +234,8 @@ impl Ipvs {
         self.apply(&Command::SetDestination { service, address, settings })
     }
 
-    /// Deletes a real server.
+    /// Deletes a real server. For two minutes the kernel remembers it: added again, it goes on with its
+    /// connections and counters.
     ///
     /// # Errors
     /// As with [`set_destination`](Self::set_destination).

@@ -284,6 +284,45 @@ fn counters_are_what_a_test_makes_them() {
 }
 
 #[test]
+fn a_real_server_that_is_added_again_goes_on() {
+    let (kernel, mut ipvs) = filled();
+    let (server, settings) = (at("10.0.0.2:8080"), DestinationSettings::masquerade(7));
+    let listed = |ipvs: &mut Ipvs| {
+        let all = ipvs.destinations(&key()).unwrap().unwrap().complete().unwrap();
+        let found = all.into_iter().find(|each| each.address == server).unwrap();
+        (found.settings.weight, found.active_connections, found.stats.connections)
+    };
+    assert!(kernel.update_destination(&key(), server, |server| {
+        (server.active_connections, server.stats.connections) = (5, 9);
+    }));
+    ipvs.delete_destination(key(), server).unwrap();
+    assert!(!kernel.update_destination(&key(), server, |_| {}));
+    ipvs.add_destination(key(), server, settings).unwrap();
+    assert_eq!(listed(&mut ipvs), (7, 5, 9));
+    // The counters are those of the service that was deleted.
+    ipvs.delete_service(key()).unwrap();
+    ipvs.add_service(key(), wlc()).unwrap();
+    assert_eq!(ipvs.destinations(&key()).unwrap().unwrap().entries, []);
+    ipvs.add_destination(key(), server, settings).unwrap();
+    assert_eq!(listed(&mut ipvs), (7, 5, 0));
+}
+
+/// The kernel knows no scope.
+#[test]
+fn an_address_with_a_scope_is_that_without_it() {
+    let (kernel, mut ipvs) = filled();
+    let service = ServiceKey::tcp(at("[fd00::1]:80"));
+    ipvs.add_service(service, wlc()).unwrap();
+    let [scoped, plain] = ["[fd00::5%3]:80", "[fd00::5]:80"].map(at);
+    ipvs.add_destination(service, scoped, DestinationSettings::masquerade(1)).unwrap();
+    for address in [scoped, plain] {
+        assert!(kernel.update_destination(&service, address, |_| {}), "{address}");
+    }
+    assert_eq!(ipvs.destinations(&service).unwrap().unwrap().entries[0].address, plain);
+    ipvs.delete_destination(service, scoped).unwrap();
+}
+
+#[test]
 fn a_table_of_thousands_is_dumped_over_many_datagrams() {
     let kernel = FakeKernel::new();
     let mut ipvs = kernel.client();

@@ -8,7 +8,19 @@ use crate::{Destination, DestinationSettings, Family, ForwardMethod, TunnelKind,
 
 impl Held {
     pub(super) fn find_destination(&mut self, address: SocketAddr) -> Option<&mut Destination> {
-        self.destinations.iter_mut().find(|destination| destination.address == address)
+        self.destinations.iter_mut().find(|each| is_same(each.address, address))
+    }
+
+    /// Makes a real server, or takes back the one of this address that was deleted.
+    fn new_destination(
+        &mut self,
+        address: SocketAddr,
+        settings: DestinationSettings,
+    ) -> Destination {
+        match self.deleted.iter().position(|each| is_same(each.address, address)) {
+            Some(place) => Destination { settings, ..self.deleted.remove(place) },
+            None => Destination::new(address, settings),
+        }
     }
 
     pub(super) fn has_mixed_families(&self) -> bool {
@@ -26,7 +38,7 @@ impl Held {
         let address = convert::parse_address(attributes, family).map_err(|_| errno::EINVAL)?;
         if message.command == IpvsCmd::DEL_DEST {
             let held = self.destinations.iter().position(|each| each.address == address);
-            self.destinations.remove(held.ok_or(errno::ENOENT)?);
+            self.deleted.push(self.destinations.remove(held.ok_or(errno::ENOENT)?));
             return Ok(());
         }
         let settings = convert::parse_settings(attributes).map_err(|_| errno::EINVAL)?;
@@ -39,7 +51,8 @@ impl Held {
             (IpvsCmd::NEW_DEST, Some(_)) => Err(errno::EEXIST),
             (IpvsCmd::NEW_DEST, None) if !is_unicast(address.ip()) => Err(errno::EINVAL),
             (IpvsCmd::NEW_DEST, None) => {
-                self.destinations.insert(0, Destination::new(address, settings));
+                let added = self.new_destination(address, settings);
+                self.destinations.insert(0, added);
                 Ok(())
             }
             (_, None) => Err(errno::ENOENT),
@@ -49,6 +62,11 @@ impl Held {
             }
         }
     }
+}
+
+/// Compares what the kernel knows of an address: no scope and no flow label.
+fn is_same(held: SocketAddr, given: SocketAddr) -> bool {
+    (held.ip(), held.port()) == (given.ip(), given.port())
 }
 
 fn destination_attributes(message: &IpvsMessage) -> Result<&[DestinationAttribute], i32> {

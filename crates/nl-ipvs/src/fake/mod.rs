@@ -2,7 +2,8 @@
 //!
 //! It keeps a table of services, real servers, timeouts and daemons, and answers as the kernel does,
 //! with the same errnos: the tests of this crate send the same commands to it and to real kernels.
-//! Nothing is forwarded, so counters stay as a test [sets](FakeKernel::update_service) them. Each
+//! Nothing is forwarded, so counters stay as a test [sets](FakeKernel::update_service) them, also those of a
+//! real server that is deleted and added again, as in the kernel's first two minutes. Each
 //! interface that a daemon names exists, with an MTU of 1500. No timeout is longer than
 //! 2,147,483 s, the limit of a kernel with 1000 ticks a second.
 //!
@@ -110,6 +111,7 @@ impl FakeKernel {
         let mut state = self.state();
         let held = state.table.find_service(key).and_then(|held| held.find_destination(address));
         let Some(destination) = held else { return false };
+        let address = destination.address;
         change(destination);
         destination.address = address;
         true

@@ -27,12 +27,17 @@ pub(super) struct Held {
     pub(super) service: Service,
     /// Newest first, as the kernel lists them.
     pub(super) destinations: Vec<Destination>,
+    /// The connections and counters of deleted ones, which those that are added again go on with
+    /// (`ip_vs_trash_get_dest`). The kernel forgets them after two minutes.
+    pub(super) deleted: Vec<Destination>,
 }
 
 pub(super) struct Table {
     pub(super) schedulers: Vec<&'static str>,
     /// By bucket, and newest first in each.
     services: Vec<Held>,
+    /// The deleted real servers of deleted services. Their connections stay, and their counters don't.
+    orphans: Vec<(ServiceKey, Destination)>,
     timeouts: Timeouts,
     pub(super) daemons: Vec<Daemon>,
 }
@@ -42,6 +47,7 @@ impl Default for Table {
         Self {
             schedulers: SCHEDULERS.to_vec(),
             services: Vec::new(),
+            orphans: Vec::new(),
             timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
             daemons: Vec::new(),
         }
@@ -87,7 +93,7 @@ impl Table {
             IpvsCmd::SET_SERVICE => self.set_service(message),
             IpvsCmd::DEL_SERVICE => {
                 let key = self.required_service(message)?.service.key;
-                self.services.retain(|held| held.service.key != key);
+                self.delete_services(|held| held.service.key == key);
                 Ok(())
             }
             IpvsCmd::NEW_DEST | IpvsCmd::SET_DEST | IpvsCmd::DEL_DEST => {
@@ -99,7 +105,7 @@ impl Table {
             IpvsCmd::SET_CONFIG => self.set_timeouts(message),
             IpvsCmd::ZERO => self.zero(message),
             IpvsCmd::FLUSH => {
-                self.services.clear();
+                self.delete_services(|_| true);
                 Ok(())
             }
             _ => Err(errno::EOPNOTSUPP),
@@ -108,6 +114,17 @@ impl Table {
 
     pub(super) fn has_mixed_families(&self) -> bool {
         self.services.iter().any(Held::has_mixed_families)
+    }
+
+    fn delete_services(&mut self, is_deleted: impl Fn(&Held) -> bool) {
+        let (deleted, kept): (Vec<_>, _) =
+            std::mem::take(&mut self.services).into_iter().partition(is_deleted);
+        self.services = kept;
+        for held in deleted {
+            let servers = held.destinations.into_iter().chain(held.deleted);
+            let without_counters = |it: Destination| Destination { stats: Stats::default(), ..it };
+            self.orphans.extend(servers.map(|it| (held.service.key, without_counters(it))));
+        }
     }
 
     fn services(&self) -> impl Iterator<Item = &Service> {
@@ -137,7 +154,11 @@ impl Table {
         service.settings.flags = flags.written_over(ServiceFlags::NONE);
         let before = |held: &Held| bucket(&held.service.key) < bucket(&key);
         let position = self.services.partition_point(before);
-        self.services.insert(position, Held { service, destinations: Vec::new() });
+        let (own, others): (Vec<_>, _) =
+            std::mem::take(&mut self.orphans).into_iter().partition(|(of, _)| *of == key);
+        self.orphans = others;
+        let deleted = own.into_iter().map(|(_, destination)| destination).collect();
+        self.services.insert(position, Held { service, destinations: Vec::new(), deleted });
         Ok(())
     }
 
