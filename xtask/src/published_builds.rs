@@ -65,6 +65,17 @@ pub(crate) fn check_packaged_tests() -> Result<String> {
     test.args(["test", "--quiet", "--offline", "--workspace", "--no-default-features"]);
     test.args(["--features", "nl-ipvs/fake,nl-ipvs/serde", "--lib", "--tests"]);
     run_quiet(&mut test, &folder).context("the tests of a package fail without the socket")?;
+    let mut examples = cargo_command();
+    examples.args([
+        "test",
+        "--quiet",
+        "--offline",
+        "--workspace",
+        "--no-default-features",
+        "--doc",
+    ]);
+    run_quiet(&mut examples, &folder)
+        .context("the examples in the documentation fail without the socket")?;
     Ok(format!("{} compiled, and tested without the socket", CRATES.join(" and ")))
 }
 
@@ -111,6 +122,22 @@ mod tests {
             "[workspace]\nresolver = \"3\"\nmembers = [\"one-0.1.0\", \"two-0.2.0\"]\n\n\
              [patch.crates-io]\none = { path = \"one-0.1.0\" }\ntwo = { path = \"two-0.2.0\" }\n"
         );
+    }
+
+    /// What a user copies gets this version.
+    #[test]
+    fn the_readme_of_a_published_crate_names_its_version() {
+        let workspace = Workspace::read_metadata().unwrap();
+        for name in CRATES {
+            let version = workspace.package_version(name).unwrap();
+            let path = workspace.workspace_root.join("crates").join(name).join("README.md");
+            let readme = fs::read_to_string(path).unwrap();
+            let named =
+                readme.split("version = \"").skip(1).filter_map(|rest| rest.split('"').next());
+            for each in named {
+                assert!(version.starts_with(&format!("{each}.")), "{name}: {each} for {version}");
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@
 //!   another transport.
 //! - `fake`: a kernel in memory, for tests of programs that use this crate.
 //! - `serde`: `Serialize` and `Deserialize` for the types.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]
 extern crate self as nl_ipvs;

@@ -27,8 +27,9 @@
 //! # #[cfg(not(feature = "socket"))]
 //! # fn main() {}
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "socket"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
