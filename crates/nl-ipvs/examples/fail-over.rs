@@ -19,7 +19,8 @@ fn weights(primary_is_up: bool) -> [u32; 2] {
     if primary_is_up { [1, 0] } else { [0, 1] }
 }
 
-/// Adds the service and both real servers, or corrects those that are there.
+/// Adds the service and both real servers, or corrects those that are there. The one that is used comes
+/// first, so that at no moment the service has none.
 fn publish(
     ipvs: &mut Ipvs,
     key: ServiceKey,
@@ -32,7 +33,9 @@ fn publish(
         Some(service) if service.settings != settings => ipvs.set_service(key, settings)?,
         Some(_) => {}
     }
-    for (server, weight) in servers.into_iter().zip(weights) {
+    let mut wanted: Vec<_> = servers.into_iter().zip(weights).collect();
+    wanted.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    for (server, weight) in wanted {
         let settings = DestinationSettings::masquerade(weight);
         match ipvs.set_destination(key, server, settings) {
             Err(error) if error.is_not_found() => ipvs.add_destination(key, server, settings)?,

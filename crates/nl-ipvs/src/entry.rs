@@ -33,13 +33,13 @@ impl From<nl_pipeline::MalformedAttribute> for EntryError {
 /// The result of a dump.
 ///
 /// The kernel dumps by position and promises no snapshot: with a writer at work an entry can be
-/// missed. Services are counted over all network namespaces, so a writer in another one, or the end
-/// of another one, is enough. Entries that came twice are here once, as they came last.
+/// missed. Before Linux 7.1, services are counted over all network namespaces, so a writer in another
+/// one, or the end of another one, is enough. Entries that came twice are here once, as they came last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Dump<T> {
     /// The entries that could be parsed, in the kernel's order. Real servers of one service come newest
-    /// first. Services come by the bucket of a hash table, those with a firewall mark last.
+    /// first. Services come by the bucket of a hash table, before Linux 7.1 those with a firewall mark last.
     pub entries: Vec<T>,
     /// The errors of those that couldn't. The entries are incomplete unless this is empty.
     pub unreadable: Vec<EntryError>,

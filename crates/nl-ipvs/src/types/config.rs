@@ -38,6 +38,7 @@ impl fmt::Display for Version {
 pub struct Info {
     /// The version of IPVS, `1.2.1` since 2008.
     pub version: Version,
-    /// Buckets of the connection table. More connections than that fit, but take longer to find.
+    /// Buckets of the connection table. More connections than that fit, but take longer to find. Since
+    /// Linux 7.1 the table grows and shrinks, and may have none before the first service.
     pub connection_table_size: u32,
 }

@@ -141,7 +141,7 @@ impl DestinationSettings {
         self.forward == ForwardMethod::Tunnel || self.tunnel != Tunnel::ipip()
     }
 
-    /// Sets the thresholds: above `upper` connections it gets no more, below `lower` again.
+    /// Sets the thresholds: at `upper` connections it gets no more, below `lower` again.
     #[must_use]
     pub const fn with_thresholds(self, upper: u32, lower: u32) -> Self {
         Self { upper_threshold: upper, lower_threshold: lower, ..self }
