@@ -338,7 +338,7 @@ impl<P: Probes> Thread<P> {
     /// Reports verdicts at once, refusals once a second, and the state when it changes; probes are counted
     /// now and then.
     fn report(&mut self, now: Duration) {
-        let verdicts = self.liveness.take_verdicts();
+        let (verdicts, unheard) = (self.liveness.take_verdicts(), self.liveness.take_unheard());
         let log_obstacle = self.sockets.log_obstacle();
         let refusals = self.refusals_heard;
         let status = ProbeStatus { log_obstacle, refusals, ..self.liveness.status() };
@@ -351,7 +351,7 @@ impl<P: Probes> Thread<P> {
             return;
         }
         (self.told, self.told_at) = (status.clone(), now);
-        self.reports.send_report(ProbeReport { verdicts, heard, refusals, status });
+        self.reports.send_report(ProbeReport { verdicts, unheard, heard, refusals, status });
     }
 
     fn take_refusals(&mut self, now: Duration) -> Vec<Refusal> {

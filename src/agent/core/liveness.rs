@@ -58,7 +58,7 @@ impl AgentCore {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let ProbeReport { mut verdicts, heard, refusals, status } = report;
+        let ProbeReport { mut verdicts, unheard, heard, refusals, status } = report;
         self.left_behind.forget(verdicts.iter().map(|verdict| &verdict.host));
         self.review_left_behind(&heard, now, effects);
         if status.obstacle.is_some() {
@@ -69,7 +69,7 @@ impl AgentCore {
         }
         let is_probed = |host: &IpAddr| {
             let listed = self.watching.as_ref().is_some_and(|watching| watching.list.has(host));
-            listed && status.obstacle.is_none()
+            listed && status.obstacle.is_none() && !unheard.contains(host)
         };
         let ended = verdicts.iter().filter(|verdict| verdict.silence.is_none());
         let unprobed = ended.map(|verdict| verdict.host).filter(|host| !is_probed(host));

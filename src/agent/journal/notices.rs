@@ -164,7 +164,7 @@ fn probing_notices(was: &Probing, is: &Probing) -> Vec<Notice> {
         (false, _) => info("host-back", format!("host {host} answers again")),
         (true, None) => info(
             "host-unprobed",
-            format!("host {host} is no longer probed: no real server is left on it"),
+            format!("host {host} is in use again unheard: it has no real server left to ask"),
         ),
         (true, Some(_)) => info("host-unprobed", format!("host {host} is no longer probed")),
     }));
@@ -373,7 +373,7 @@ mod tests {
         });
         insta::assert_snapshot!(told.join("\n"), @r"
         host-back: host 10.0.0.2 answers again
-        host-unprobed: host 10.0.0.2 is no longer probed: no real server is left on it
+        host-unprobed: host 10.0.0.2 is in use again unheard: it has no real server left to ask
         host-unprobed: host 10.0.0.2 is no longer probed
         ");
     }

@@ -105,6 +105,16 @@ impl Host {
         self.connect_to.clone_from(&watched.connect_to);
     }
 
+    /// Puts it in use again if nothing can be asked any more: a mute host has no answers but those of its
+    /// ports, and has lost the last one. Returns true if it was out of use.
+    pub(super) fn give_up(&mut self) -> bool {
+        let is_hopeless = self.is_down() && self.is_mute() && self.connect_to.is_empty();
+        if is_hopeless {
+            self.state = State::Fine;
+        }
+        is_hopeless
+    }
+
     /// Tells whether it is probed.
     pub(super) fn is_active(&self) -> bool {
         self.in_use || self.is_down()

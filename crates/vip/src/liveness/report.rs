@@ -10,6 +10,8 @@ use super::{HostVerdict, ProbeStatus, Refusal};
 pub struct ProbeReport {
     /// News about hosts, each once, in the order of their addresses.
     pub verdicts: Vec<HostVerdict>,
+    /// The hosts of these that are in use again without an answer.
+    pub unheard: BTreeSet<IpAddr>,
     /// The hosts that have answered for the first time.
     pub heard: BTreeSet<IpAddr>,
     /// The refusals of real servers that clients met, in the order of time.
@@ -24,6 +26,10 @@ const MOST_REFUSALS: usize = 256;
 impl ProbeReport {
     /// Adds a newer report: of each host only the last verdict counts, and all refusals do.
     pub fn merge(&mut self, newer: Self) {
+        for verdict in &newer.verdicts {
+            self.unheard.remove(&verdict.host);
+        }
+        self.unheard.extend(newer.unheard);
         let verdicts = std::mem::take(&mut self.verdicts).into_iter().chain(newer.verdicts);
         let last: BTreeMap<_, _> = verdicts.map(|verdict| (verdict.host, verdict)).collect();
         self.verdicts = last.into_values().collect();
@@ -56,5 +62,10 @@ mod tests {
         merged.merge(report(&[verdict(1, None), verdict(2, suspected)], 4));
         let last = [verdict(1, None), verdict(2, suspected), verdict(3, suspected)];
         assert_eq!(merged, report(&last, 4));
+        let unheard = |last: u8| [IpAddr::from([10, 0, 0, last])].into();
+        merged.merge(ProbeReport { unheard: unheard(3), ..report(&[verdict(3, None)], 4) });
+        assert_eq!(merged.unheard, unheard(3));
+        merged.merge(report(&[verdict(3, suspected)], 4));
+        assert_eq!(merged.unheard, [].into());
     }
 }

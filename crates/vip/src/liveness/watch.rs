@@ -55,6 +55,8 @@ pub struct Liveness {
     verdicts: BTreeMap<IpAddr, HostVerdict>,
     /// The hosts that have answered for the first time since these were last taken.
     heard: BTreeSet<IpAddr>,
+    /// The hosts of these verdicts that are in use again without an answer.
+    unheard: BTreeSet<IpAddr>,
     /// A host is asked for a report of clients, and the witnesses have not been yet.
     is_called: bool,
     probes_sent: u64,
@@ -84,6 +86,7 @@ impl Liveness {
             random: Rng::with_seed(seed),
             verdicts: BTreeMap::new(),
             heard: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             is_called: false,
             probes_sent: 0,
             lost_syns: 0,
@@ -106,7 +109,7 @@ impl Liveness {
         }
         for (address, host) in before {
             if host.is_down() {
-                self.add_verdict(address, None, host.evidence(now, 0));
+                self.end_unheard(address, host.evidence(now, 0));
             }
         }
         let mut before = std::mem::take(&mut self.witnesses);
@@ -242,6 +245,11 @@ impl Liveness {
         std::mem::take(&mut self.verdicts).into_values().collect()
     }
 
+    /// Takes the hosts of these verdicts that are in use again without an answer. Take them together.
+    pub fn take_unheard(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.unheard)
+    }
+
     /// Takes the hosts that have answered for the first time.
     pub fn take_heard(&mut self) -> BTreeSet<IpAddr> {
         std::mem::take(&mut self.heard)
@@ -273,6 +281,13 @@ impl Liveness {
     }
 
     fn send_round(&mut self, now: Duration, orders: &mut Vec<Order>) {
+        let given_up = self.hosts.iter_mut().filter_map(|(address, host)| {
+            let evidence = host.evidence(now, 0);
+            host.give_up().then_some((*address, evidence))
+        });
+        for (address, evidence) in given_up.collect::<Vec<_>>() {
+            self.end_unheard(address, evidence);
+        }
         let needs_proof = self.is_in_doubt() || self.wants_first_look(now);
         let mut probed: u32 = 0;
         for (address, host) in &mut self.hosts {
@@ -488,7 +503,14 @@ impl Liveness {
         self.add_verdict(address, None, evidence);
     }
 
+    /// Takes the verdict about a host back that has not answered.
+    fn end_unheard(&mut self, host: IpAddr, evidence: Evidence) {
+        self.add_verdict(host, None, evidence);
+        self.unheard.insert(host);
+    }
+
     fn add_verdict(&mut self, host: IpAddr, silence: Option<Silence>, evidence: Evidence) {
+        self.unheard.remove(&host);
         self.verdicts.insert(host, HostVerdict { host, silence, evidence });
     }
 }

@@ -382,6 +382,37 @@ fn a_host_that_no_echo_can_be_sent_to_is_judged_by_its_port() {
     assert_eq!(world.liveness.status().suspected, 1);
 }
 
+/// Nothing would ever tell that it is back: it answers no echo, and has no port left.
+#[test]
+fn a_mute_host_whose_last_port_leaves_is_in_use_again() {
+    let mut world = World::new(3, 1, 1);
+    world.peer(1).answers_echoes = false;
+    world.run_for(ms(30_000));
+    world.peer(1).has_power = false;
+    world.lose_syns(1..=1, 10, ms(1000));
+    assert_eq!(world.liveness.status().suspected, 1);
+    let then = world.now;
+    world.list.hosts[1].connect_to.clear();
+    world.set_list();
+    world.run_for(ms(500));
+    assert!(matches!(world.verdicts_since(then)[..], [(_, at, None)] if at == host(1)));
+    assert_eq!(world.liveness.take_unheard(), [host(1)].into());
+    assert_eq!(world.liveness.status().suspected, 0);
+}
+
+#[test]
+fn a_silent_host_without_a_port_that_no_echo_can_be_sent_to_any_more_is_in_use_again() {
+    let mut world = World::new(3, 1, 1);
+    world.list.hosts[1].connect_to.clear();
+    world.set_list();
+    world.run_for(ms(5000));
+    assert_eq!(world.cut_power(1..2).len(), 1);
+    world.peer(1).is_barred = true;
+    world.run_for(ms(60_000));
+    let status = world.liveness.status();
+    assert_eq!((status.suspected, status.dead), (0, 0));
+}
+
 #[test]
 fn a_look_without_a_result_is_repeated() {
     let mut world = World::new(3, 1, 1);

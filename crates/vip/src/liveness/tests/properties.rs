@@ -18,6 +18,8 @@ enum Event {
     Stop(u64),
     InUse(u16, bool),
     LostSyn(u16),
+    Port(u16, bool),
+    Bar(u16, bool),
 }
 
 const HOSTS: u16 = 8;
@@ -32,6 +34,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..6000_u64).prop_map(Event::Stop),
         1 => (0..HOSTS, any::<bool>()).prop_map(|(at, on)| Event::InUse(at, on)),
         1 => (0..HOSTS).prop_map(Event::LostSyn),
+        1 => (0..HOSTS, any::<bool>()).prop_map(|(at, on)| Event::Port(at, on)),
+        1 => (0..HOSTS, any::<bool>()).prop_map(|(at, on)| Event::Bar(at, on)),
     ]
 }
 
@@ -48,6 +52,12 @@ fn happen(world: &mut World, event: &Event) {
             world.set_list();
         }
         Event::LostSyn(at) => world.lose_syn(at),
+        Event::Port(at, on) => {
+            let ports = if on { vec![(host(at), 80).into()] } else { Vec::new() };
+            world.list.hosts[usize::from(at)].connect_to = ports;
+            world.set_list();
+        }
+        Event::Bar(at, on) => world.peer(at).is_barred = on,
     }
 }
 
@@ -92,6 +102,25 @@ proptest! {
             let last = world.verdicts.iter().rfind(|(_, verdict)| verdict.host == host(number));
             prop_assert!(last.is_none_or(|(_, verdict)| verdict.silence.is_none()));
         }
+    }
+
+    #[test]
+    fn no_verdict_holds_that_no_answer_can_end(
+        events in prop::collection::vec((event(), 0..4000_u64), 1..30),
+        seed: u64,
+    ) {
+        let mut world = World::new(HOSTS, 2, seed);
+        world.run_for(ms(3000));
+        run_events(&mut world, &events);
+        for number in 0..HOSTS {
+            world.list.hosts[usize::from(number)].connect_to.clear();
+            let peer = world.peer(number);
+            (peer.answers_echoes, peer.is_barred) = (false, true);
+        }
+        world.set_list();
+        world.run_for(Duration::from_secs(130));
+        let status = world.liveness.status();
+        prop_assert_eq!((status.suspected, status.dead), (0, 0));
     }
 
     #[test]
