@@ -140,6 +140,55 @@ fn a_restart_puts_no_real_server_of_a_silent_host_back_before_the_host_was_asked
     });
 }
 
+/// Waits until a report says that a host is dead, and all real servers on it are removed that others can
+/// stand for.
+async fn let_die(world: &World, host: IpAddr, left: usize) {
+    world.prober.send_report(report(host, Some(Silence::Suspected)));
+    world.until_served(WEB, left).await;
+    world.prober.send_report(report(host, Some(Silence::Dead)));
+    eventually(async || weights(&world.kernel.current_state(), WEB).unwrap().len() == left).await;
+}
+
+/// The only real server of another VIP stays in use.
+#[test]
+fn a_restart_puts_no_real_server_back_of_a_dead_host_that_is_alone_with_another_vip() {
+    run(async {
+        let mut world = World::serving(4).await;
+        world.run_app(&app("/solo", "3.3.0.7:80", 1)).await;
+        world.until_served("3.3.0.7:80", 1).await;
+        let host = place(&world.tasks("/solo").await[0]).ip();
+        let tasks = world.tasks("/web").await;
+        let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
+        let_die(&world, host, elsewhere).await;
+        assert_eq!(world.served("3.3.0.7:80").map(|served| served.len()), Some(1));
+        world.stop().await;
+        world.start().await;
+        pass(4000).await;
+        assert_eq!(world.served(WEB).map(|served| served.len()), Some(elsewhere));
+        assert_eq!(world.served("3.3.0.7:80").map(|served| served.len()), Some(1));
+        world.until_served(WEB, 4).await;
+        world.end().await;
+    });
+}
+
+/// Nobody would ever take them back by an answer.
+#[test]
+fn an_agent_that_may_not_probe_holds_nothing_against_hosts_that_were_out_of_use() {
+    run(async {
+        let mut world = World::serving(4).await;
+        let host = until_listed(&world, |list| list.hosts.len() == 2).await.hosts[0].host;
+        let tasks = world.tasks("/web").await;
+        let elsewhere = tasks.iter().filter(|task| place(task).ip() != host).count();
+        let_die(&world, host, elsewhere).await;
+        world.stop().await;
+        world.prober.obstacle = Some("no right".into());
+        world.start().await;
+        pass(1500).await;
+        assert_eq!(world.served(WEB).map(|served| served.len()), Some(4));
+        world.end().await;
+    });
+}
+
 /// Marathon gives up the tasks of a host that lost its power: nobody has heard of the host again.
 #[test]
 fn a_host_without_real_servers_is_not_said_to_answer_again() {

@@ -13,7 +13,7 @@ use testkit::SharedKernel;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vip::liveness::{INTERVAL, ProbeReport};
+use vip::liveness::{INTERVAL, ProbeReport, ProbeStatus};
 use vip::naming::NameSettings;
 use vip::{Observed, Protocol, TableSettings, Vip};
 use vipd::agent::core::Config;
@@ -79,6 +79,8 @@ impl RunningRelay {
 /// Stands for the prober of the agent.
 #[derive(Default)]
 pub(crate) struct FakeProber {
+    /// Why it can't probe, which it tells as it starts.
+    pub(crate) obstacle: Option<String>,
     pub(crate) lists: Arc<LatestList>,
     /// The time between two rounds of echoes, unless the usual one.
     pub(crate) interval: Option<Duration>,
@@ -88,7 +90,12 @@ pub(crate) struct FakeProber {
 impl FakeProber {
     fn prepare(&self) -> ProberSetup {
         let (lists, reports) = (self.lists.clone(), self.reports.clone());
-        let start = move |sender, _| {
+        let obstacle = self.obstacle.clone();
+        let start = move |sender: ReportSender, _| {
+            if obstacle.is_some() {
+                let status = ProbeStatus { obstacle, ..ProbeStatus::default() };
+                sender.send_report(ProbeReport { status, ..ProbeReport::default() });
+            }
             *reports.lock().unwrap() = Some(sender);
             Ok(Prober::without_thread(lists))
         };

@@ -31,7 +31,8 @@ impl AgentCore {
         if self.acts_on_silence
             && let Ok(observed) = &observed
         {
-            let verdicts = self.left_behind.begin(observed, &self.controller, now.since_start);
+            let (controller, can_ask) = (&self.controller, self.probe_status.obstacle.is_none());
+            let verdicts = self.left_behind.begin(observed, controller, can_ask, now.since_start);
             self.tell_controller(controller::Input::Verdicts(verdicts), now, effects);
         }
         self.tell_facts(now, effects);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vip::liveness::{HostVerdict, WatchList, find_weightless_hosts, first_look};
+use vip::liveness::{HostVerdict, WatchList, first_look};
 use vip::{Controller, Observed};
 
 /// The longest time until they are used again, whoever was asked: Marathon has to tell first which real
@@ -30,19 +30,19 @@ struct Look {
 }
 
 impl LeftBehind {
-    /// Takes in the first reading of the kernel, and what is known of the tasks. Returns the verdicts about
-    /// these hosts.
+    /// Takes in the first reading of the kernel, what is known of the tasks, and whether hosts can be asked.
+    /// Returns the verdicts about these hosts.
     pub(super) fn begin(
         &mut self,
         observed: &Observed,
         controller: &Controller,
+        can_ask: bool,
         now: Duration,
     ) -> Vec<HostVerdict> {
-        if std::mem::replace(&mut self.has_begun, true) {
+        if std::mem::replace(&mut self.has_begun, true) || !can_ask {
             return Vec::new();
         }
-        let mut hosts = find_weightless_hosts(observed);
-        hosts.extend(controller.absent_hosts(observed));
+        let hosts = controller.hosts_left_behind(observed);
         let until = now.saturating_add(UNTOLD);
         self.hosts = hosts.iter().map(|host| (*host, Look { begun: None, until })).collect();
         hosts.into_iter().map(HostVerdict::left_behind).collect()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nl_ipvs::Family;
 
 use super::{Controller, Effect, Mode};
-use crate::liveness::{HostVerdict, ServerVerdict, find_absent_hosts};
+use crate::liveness::{HostVerdict, ServerVerdict, find_left_behind};
 use crate::{DesiredService, Observed, Op, Plan, Protocol, SourceId, Vip};
 
 impl Controller {
@@ -89,17 +89,17 @@ impl Controller {
         sources
     }
 
-    /// Returns the hosts of running tasks that have no real server in the kernel although their VIPs are
-    /// served by others, as those of a dead host.
+    /// Returns the hosts whose real servers in the kernel are as an agent leaves those of silent hosts, by the
+    /// tasks that run.
     #[must_use]
-    pub fn absent_hosts(&self, observed: &Observed) -> BTreeSet<IpAddr> {
+    pub fn hosts_left_behind(&self, observed: &Observed) -> BTreeSet<IpAddr> {
         let wanted = self.claims.all_claims().flat_map(|claim| {
             let family = Family::from(claim.vip.address);
             let running = claim.candidates.iter().filter(|task| task.condition.may_serve());
             let places = running.filter_map(|task| task.reach.as_ref().ok());
             places.filter_map(move |reach| Some((claim.vip, reach.place.in_family(family)?.ip())))
         });
-        find_absent_hosts(observed, wanted)
+        find_left_behind(observed, wanted)
     }
 
     /// Counts the real servers, wanted or draining, on each of these hosts.

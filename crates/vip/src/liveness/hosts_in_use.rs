@@ -117,48 +117,8 @@ fn place_on_ring(node: &NodeFacts, cluster: &ClusterFacts) -> IpAddr {
     own.or_else(by_hash).unwrap_or(IpAddr::from([0; 4]))
 }
 
-/// Returns the hosts whose real servers are out of use in the kernel as those of a silent host are: all of
-/// TCP, but the last ones of their VIPs, and none of UDP is left.
-#[must_use]
-pub fn find_weightless_hosts(observed: &Observed) -> BTreeSet<IpAddr> {
-    let mut weightless = BTreeMap::new();
-    for (vip, service) in observed.our_services() {
-        let used = service.servers.iter().filter(|(_, found)| found.settings.weight > 0);
-        let used: BTreeSet<_> = used.map(|(server, _)| server.ip()).collect();
-        for (server, found) in &service.servers {
-            let host = server.ip();
-            let is_used_elsewhere = used.len() > usize::from(used.contains(&host));
-            if found.settings.weight > 0 && is_used_elsewhere {
-                weightless.insert(host, false);
-            } else if found.settings.weight == 0 && vip.protocol == Protocol::Tcp {
-                weightless.entry(host).or_insert(true);
-            }
-        }
-    }
-    weightless.retain(|host, is_weightless| *is_weightless && may_be_asked(*host, &observed.node));
-    weightless.into_keys().collect()
-}
-
-/// Returns the hosts that may serve one of these VIPs and have no real server in the kernel, as those of a
-/// dead host, though the VIP has one that is in use.
-pub(crate) fn find_absent_hosts(
-    observed: &Observed,
-    wanted: impl Iterator<Item = (Vip, IpAddr)>,
-) -> BTreeSet<IpAddr> {
-    let (mut present, mut served) = (BTreeSet::new(), BTreeSet::new());
-    for (vip, service) in observed.our_services() {
-        present.extend(service.servers.keys().map(SocketAddr::ip));
-        let is_served = service.servers.values().any(|found| found.settings.weight > 0);
-        served.extend(is_served.then_some(vip));
-    }
-    let is_absent = |(vip, host): &(Vip, IpAddr)| {
-        served.contains(vip) && !present.contains(host) && may_be_asked(*host, &observed.node)
-    };
-    wanted.filter(is_absent).map(|(_, host)| host).collect()
-}
-
 /// Tells whether an address is that of another host.
-fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
+pub(super) fn may_be_asked(address: IpAddr, node: &NodeFacts) -> bool {
     may_be_reached(address) && !node.own.contains(&address)
 }
 
@@ -271,61 +231,6 @@ mod tests {
             "10.0.0.16",
         ];
         assert_eq!(witnesses, expected);
-    }
-
-    fn observed(services: &[(&str, &[(&str, u32)])]) -> Observed {
-        let mut observed = Observed::default();
-        for (name, servers) in services {
-            let vip = vip(name);
-            let servers = servers.iter().map(|(server, weight)| {
-                let settings = nl_ipvs::DestinationSettings::masquerade(*weight);
-                let found = ObservedServer { settings, active: 0, inactive: 0, stats: None };
-                (at(server), found)
-            });
-            let settings = service(&[]).settings();
-            let servers = servers.collect();
-            let service = ObservedService { settings, servers, stats: Default::default() };
-            observed.services.insert(vip.into(), service);
-            observed.addresses.insert(vip.address, crate::Bound::default());
-        }
-        observed
-    }
-
-    #[test]
-    fn only_hosts_whose_real_servers_an_agent_took_out_of_use_are_left_behind() {
-        let (web, only, dns) = ("tcp 3.3.0.2:80", "tcp 3.3.0.3:80", "udp 3.3.0.4:53");
-        let (out, other) = (("10.0.0.4:80", 0), ("10.0.0.5:80", 1));
-        let left_behind = |services: &[(&str, &[(&str, u32)])]| {
-            let found = find_weightless_hosts(&observed(services));
-            found.iter().map(IpAddr::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(left_behind(&[(web, &[out, other])]), ["10.0.0.4"]);
-        // The last one of a VIP stays, whatever is said of its host.
-        let last = [("10.0.0.4:81", 1)];
-        assert_eq!(left_behind(&[(web, &[out, other]), (only, &last)]), ["10.0.0.4"]);
-        // An agent would have taken this one out of use, too.
-        let in_use = [("10.0.0.4:81", 1), other];
-        assert_eq!(left_behind(&[(web, &[out, other]), (only, &in_use)]), [""; 0]);
-        let udp = [("10.0.0.4:53", 1), ("10.0.0.5:53", 1)];
-        assert_eq!(left_behind(&[(web, &[out, other]), (dns, &udp)]), [""; 0]);
-        assert_eq!(left_behind(&[(dns, &[("10.0.0.4:53", 0), ("10.0.0.5:53", 1)])]), [""; 0]);
-    }
-
-    #[test]
-    fn a_host_without_a_real_server_is_absent_if_its_vip_is_served_by_others() {
-        let absent = |services: &[(&str, &[(&str, u32)])], wanted: &[(&str, &str)]| {
-            let wanted = wanted.iter().map(|(at, host)| (vip(at), host.parse().unwrap()));
-            let found = find_absent_hosts(&observed(services), wanted);
-            found.iter().map(IpAddr::to_string).collect::<Vec<_>>()
-        };
-        let (web, other) = ("tcp 3.3.0.2:80", "tcp 3.3.0.3:80");
-        let wanted = [(web, "10.0.0.4"), (web, "10.0.0.5")];
-        assert_eq!(absent(&[], &wanted), [""; 0], "nobody has written there");
-        assert_eq!(absent(&[(web, &[("10.0.0.5:80", 1)])], &wanted), ["10.0.0.4"]);
-        assert_eq!(absent(&[(web, &[("10.0.0.5:80", 0)])], &wanted), [""; 0], "nobody serves it");
-        let elsewhere: [(&str, &[(&str, u32)]); 2] =
-            [(web, &[("10.0.0.5:80", 1)]), (other, &[("10.0.0.4:81", 1)])];
-        assert_eq!(absent(&elsewhere, &wanted), [""; 0]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod echoes;
 mod flaps;
 mod host;
 mod hosts_in_use;
+mod left_behind;
 mod order;
 mod refusals;
 mod report;
@@ -32,8 +33,8 @@ mod verdict;
 mod watch;
 mod watch_list;
 
-pub(crate) use hosts_in_use::find_absent_hosts;
-pub use hosts_in_use::{HostsInUse, find_weightless_hosts};
+pub use hosts_in_use::HostsInUse;
+pub(crate) use left_behind::find_left_behind;
 pub use order::{ConnectResult, Order};
 pub use refusals::{Refusal, Refusals};
 pub use report::ProbeReport;
