@@ -73,10 +73,13 @@ pub(super) fn condition_notices(
         1 => "1 app or pod".to_owned(),
         count => format!("{count} apps and pods"),
     };
-    if is.is_complete && !was.is_complete {
-        notices.push(info(format!("read all of {name}: {count}; agents are served")));
-    } else if is.is_caught_up && !was.is_caught_up {
-        notices.push(info(format!("read all of {name} since its events come again: {count}")));
+    // Another relay is better until then.
+    if is.is_caught_up && !was.is_caught_up {
+        notices.push(info(format!(
+            "read all of {name} since its events come: {count}; agents are served"
+        )));
+    } else if is.is_complete && !was.is_complete {
+        notices.push(info(format!("read all of {name}: {count}")));
     }
     notices.extend(left_out_notices(was, is));
     notices
@@ -119,9 +122,8 @@ mod tests {
             (is.stream_error, is.is_streaming, is.leader) = (None, true, Some("m1".into()));
         });
         after(&|is| is.read_error = some("status 500"));
-        after(&|is| {
-            (is.read_error, is.is_complete, is.is_caught_up) = (None, true, true);
-        });
+        after(&|is| (is.read_error, is.is_complete) = (None, true));
+        after(&|is| is.is_caught_up = true);
         after(&|is| {
             (is.stream_error, is.is_streaming) = (some("reset"), false);
             is.is_caught_up = false;
@@ -138,11 +140,12 @@ mod tests {
         receiving events from m
         ! m can't be read, its last data stays in use: status 500
         m answers again
-        read all of m: 7 apps and pods; agents are served
+        read all of m: 7 apps and pods
+        read all of m since its events come: 7 apps and pods; agents are served
         ! no events from m, polling it: reset
         receiving events from m
         m is led by m2, no longer by m1
-        read all of m since its events come again: 7 apps and pods
+        read all of m since its events come: 7 apps and pods; agents are served
         ! app /big is left out, since its record of 17000000 bytes would be too long: agents keep what they know of it
         app /big is no longer left out
         ");

@@ -16,6 +16,10 @@ pub const UNHEARD_MS: u64 = 25_000;
 /// one then. A change of Marathon's leader takes less.
 pub const UNREAD_MS: u64 = 30_000;
 
+/// The greatest age of what a relay without events has read, in milliseconds: it polls every 30 s, and less
+/// often if answers take long.
+const POLLED_MS: u64 = 90_000;
+
 /// The content of `heartbeat` and `complete`: what the relay knows of Marathon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarathonStatus {
@@ -45,8 +49,12 @@ pub struct MarathonStatus {
     /// earlier release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread_ms: Option<u64>,
-    /// The stream of events was opened, and not everything was read since: what happened before may be
-    /// missing.
+    /// The time since the beginning of the last read of everything, in milliseconds, while the relay hears no
+    /// events and polls. None: they come, or the relay is of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polled_ms: Option<u64>,
+    /// Between what was last read as a whole and now there is, or may be, a gap: no stream of events is open,
+    /// or not everything was read since it was opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub behind: bool,
     /// The number of hosts that run tasks, whether of apps with VIP labels or not: as many agents read
@@ -63,6 +71,12 @@ impl MarathonStatus {
     #[must_use]
     pub fn is_unread(&self) -> bool {
         self.unread_ms.is_some_and(|unread| unread >= UNREAD_MS)
+    }
+
+    /// Tells whether the relay polls Marathon with success, though it hears no events.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.polled_ms.is_some_and(|polled| polled < POLLED_MS)
     }
 
     /// Cuts off what no Marathon tells: it stays in memory, and in logs.

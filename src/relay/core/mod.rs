@@ -102,6 +102,7 @@ impl RelayCore {
             latest_event: self.progress.latest_event(),
             silent_ms: self.heard_at.map(|heard| millis(now.saturating_sub(heard))),
             unread_ms: self.progress.unread(now).map(millis),
+            polled_ms: self.progress.polled(now).map(millis),
             behind: self.progress.is_behind(),
             ..self.status.clone()
         }
@@ -199,6 +200,7 @@ impl RelayCore {
             }
             Message::Ended { stream, why } => {
                 self.status.stream_error = Some(cut_reason(&why));
+                self.progress.note_ended();
                 Input::Ended { stream }
             }
             Message::ReadEverything { answer, leader } => {
@@ -325,7 +327,7 @@ impl RelayCore {
         if is_whole {
             self.progress.note_read(update.whole);
         }
-        self.note_actions(&update.actions);
+        self.note_actions(&update.actions, now);
         step.actions.extend(update.actions);
         let long = read.union(&update.changed).filter_map(|key| self.watch.get(key));
         if !step.published.is_empty() && long.map(|each| each.instances.len()).sum::<usize>() > FEW
@@ -357,15 +359,16 @@ impl RelayCore {
     }
 
     /// Notes what is asked of Marathon.
-    fn note_actions(&mut self, actions: &[Action]) {
+    fn note_actions(&mut self, actions: &[Action], now: Duration) {
         for action in actions {
             match action {
                 // Answers to reads show no longer that events would come.
                 Action::Close => {
                     let why = "the stream was silent, or of a server that leads no more";
                     self.status.stream_error.get_or_insert_with(|| why.to_owned());
+                    self.progress.note_ended();
                 }
-                Action::ReadEverything => self.progress.note_reading(),
+                Action::ReadEverything => self.progress.note_reading(now),
                 Action::Open { .. } | Action::Read(_) => {}
             }
         }

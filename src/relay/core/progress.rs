@@ -10,9 +10,12 @@ use marathon::Timestamp;
 pub(super) struct Progress {
     /// The number of times that the stream was opened.
     openings: u64,
-    /// After how many openings the read of everything that is under way has begun.
-    reading: Option<u64>,
+    is_open: bool,
+    /// The read of everything that is under way.
+    reading: Option<Reading>,
     is_behind: bool,
+    /// When the last read of everything began, if no stream was open from then until now.
+    polled: Option<Duration>,
     /// The leader that sends the stream, if it is known.
     sender: Option<Arc<str>>,
     /// The latest time of an event, by the clock of the leader that sent it.
@@ -20,6 +23,16 @@ pub(super) struct Progress {
     /// The same, of what was heard until something was missed.
     known: Option<Timestamp>,
     failing: Option<Failing>,
+}
+
+/// A read of everything.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    begun: Duration,
+    /// After how many openings of the stream it has begun.
+    openings: u64,
+    /// Whether the stream was open then.
+    is_open: bool,
 }
 
 /// Reads that fail.
@@ -34,8 +47,10 @@ impl Default for Progress {
     fn default() -> Self {
         Self {
             openings: 0,
+            is_open: false,
             reading: None,
             is_behind: true,
+            polled: None,
             sender: None,
             heard: None,
             known: None,
@@ -48,28 +63,49 @@ impl Progress {
     /// Notes that the stream is open. Nobody has told of what happened before.
     pub(super) fn note_opened(&mut self, sender: Option<Arc<str>>) {
         self.openings += 1;
-        self.is_behind = true;
+        (self.is_open, self.is_behind, self.polled) = (true, true, None);
         self.sender = sender;
     }
 
+    /// Notes that the stream has ended. Nobody tells of what happens from now on.
+    pub(super) fn note_ended(&mut self) {
+        (self.is_open, self.is_behind) = (false, true);
+    }
+
     /// Notes that a read of everything begins.
-    pub(super) fn note_reading(&mut self) {
-        self.reading = Some(self.openings);
+    pub(super) fn note_reading(&mut self, now: Duration) {
+        let (openings, is_open) = (self.openings, self.is_open);
+        self.reading = Some(Reading { begun: now, openings, is_open });
     }
 
     /// Notes that a read of everything has ended, and whether its answer is believed. It tells what was
-    /// missed before the stream was opened, if it has begun since.
+    /// missed before the stream was opened, if it has begun since and the stream is still open.
     pub(super) fn note_read(&mut self, is_believed: bool) {
-        let reading = self.reading.take();
-        if is_believed && self.openings > 0 && reading == Some(self.openings) {
-            self.is_behind = false;
-            self.known = self.heard;
+        let reading = self.reading.take().filter(|_| is_believed);
+        let Some(Reading { begun, is_open, .. }) =
+            reading.filter(|reading| reading.openings == self.openings)
+        else {
+            return;
+        };
+        match (is_open, self.is_open) {
+            (true, true) => {
+                self.is_behind = false;
+                self.known = self.heard;
+            }
+            (false, false) => self.polled = Some(begun),
+            // It has begun before the end of the stream, and may lack what came after.
+            (true, false) | (false, true) => {}
         }
     }
 
-    /// Tells whether something may have happened that the relay has neither heard nor read.
+    /// Tells whether something may have happened, by now, that the relay has neither heard nor read.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
+    }
+
+    /// Returns how long ago the last read of everything began that is believed, if no event was heard since.
+    pub(super) fn polled(&self, now: Duration) -> Option<Duration> {
+        self.polled.map(|begun| now.saturating_sub(begun))
     }
 
     /// Notes an event. One of a leader that leads no more has the time of another clock.

@@ -184,6 +184,31 @@ fn open_again(core: &mut RelayCore) -> (Duration, StreamId) {
     }
 }
 
+/// As when a proxy refuses the stream, or cuts it off.
+#[test]
+fn a_relay_without_events_tells_how_old_its_last_poll_is_and_is_never_caught_up() {
+    let (mut core, stream) = relay_that_read(one_app(3));
+    // A read has begun before the stream ends, and may lack what came in between.
+    let mut begun = core.wake_at();
+    while !core.tick(begun).actions.contains(&Action::ReadEverything) {
+        begun = core.wake_at();
+    }
+    hear(&mut core, Message::Ended { stream, why: "status 403".to_owned() }, begun);
+    let answer = Message::ReadEverything { answer: Ok(one_app(3)), leader: None };
+    hear(&mut core, answer, begun);
+    assert_eq!((core.status(begun).behind, core.status(begun).polled_ms), (true, None));
+    let (at, _) = read_everything(&mut core, one_app(2));
+    let second = Duration::from_secs(1);
+    let status = core.status(at + second);
+    assert_eq!((status.behind, status.polled_ms, status.is_polled()), (true, Some(1000), true));
+    assert!(!core.status(at + 90 * second).is_polled());
+    let why = core.unready_reason(at).unwrap();
+    assert!(why.contains("events don't come: status 403"), "{why}");
+    let (at, stream) = open_again(&mut core);
+    hear(&mut core, Message::Opened { stream, leader: None, relay: None }, at);
+    assert_eq!(core.status(at).polled_ms, None);
+}
+
 /// What happened while there was no stream is known after a read that began later, and not before.
 #[test]
 fn a_relay_whose_stream_is_opened_again_is_behind_until_it_has_read_everything() {
@@ -197,7 +222,9 @@ fn a_relay_whose_stream_is_opened_again_is_behind_until_it_has_read_everything()
     hear(&mut core, Message::Event { stream, event: event("01") }, at);
     let known = core.status(at).latest_event;
     assert!(known.is_some());
-    hear(&mut core, Message::Ended { stream, why: "reset".to_owned() }, at);
+    let told = texts(&hear(&mut core, Message::Ended { stream, why: "reset".to_owned() }, at));
+    assert!(told[0].contains(r#""behind":true"#), "what happens from now on is missed: {told:?}");
+    assert!(core.status(at).behind);
     let (at, stream) = open_again(&mut core);
     let told = texts(&hear(&mut core, Message::Opened { stream, leader: None, relay: None }, at));
     assert!(told[0].contains(r#""behind":true"#), "{told:?}");
@@ -263,7 +290,7 @@ fn the_latest_event_begins_anew_with_another_leader() {
     let at = |second| epoch.checked_add(Duration::from_secs(second)).ok();
     let (one, two) = (Arc::<str>::from("m1"), Arc::<str>::from("m2"));
     let catch_up = |progress: &mut progress::Progress| {
-        progress.note_reading();
+        progress.note_reading(Duration::ZERO);
         progress.note_read(true);
     };
     progress.note_opened(Some(Arc::clone(&one)));

@@ -229,6 +229,7 @@ impl Demand {
 
     /// Has Marathon itself answer the reads.
     pub(super) fn ask_marathon(&mut self, orders: &mut Vec<Order>) {
+        self.unread = true;
         self.forget_acceptance();
         if std::mem::take(&mut self.everything) {
             orders.push(Order::Ask(Action::ReadEverything));

@@ -16,7 +16,9 @@ use super::chance::{hash_of, part_of};
 use super::demand::Demand;
 use super::hearing::Hearing;
 use super::latest::LatestEvent;
-use super::link::{Arrival, Link, is_heard, lag_reason, unheard_reason, unread_reason};
+use super::link::{
+    Arrival, Link, is_heard, lag_reason, tells_of_marathon, unheard_reason, unread_reason,
+};
 use super::orders::{Now, Order};
 use super::resort::LastResort;
 use super::timing::{CATCH_UP, DEAF_SPREAD, HOME, LAGGING, PATIENCE, PROVEN, ROUND, SILENCE};
@@ -36,6 +38,8 @@ pub(crate) struct Follower {
     demand: Demand,
     /// Since when there is no relay.
     alone_since: Option<Duration>,
+    /// Since when no relay has told of Marathon as it is.
+    cut_off_since: Option<Duration>,
     /// Relays that have failed since one was followed for a while.
     failed: usize,
     why: String,
@@ -64,10 +68,11 @@ impl Follower {
             latest_event: LatestEvent::default(),
             demand: Demand::default(),
             alone_since: Some(now.at),
+            cut_off_since: Some(now.at),
             failed: 0,
             why: "no relay was asked yet".to_owned(),
             hearing: Hearing::default(),
-            resort: LastResort::default(),
+            resort: LastResort::new(now.at),
             followed_since: now.at,
             ask_home_at: now.at,
             seed,
@@ -75,9 +80,13 @@ impl Follower {
         }
     }
 
-    /// Takes in the number of hosts that an earlier run knew.
+    /// Takes in the number of hosts that an earlier run knew. If there were any, the agent has something to
+    /// lose.
     pub(crate) fn restore_hosts(&mut self, hosts: u64) {
         self.turns.restore_hosts(hosts);
+        if hosts > 0 {
+            self.latest_event.restore();
+        }
     }
 
     /// Takes in a request of the source.
@@ -275,6 +284,8 @@ impl Follower {
         self.hearing = Hearing::default();
         if matches!(self.link, Link::Followed { .. }) {
             self.alone_since = Some(now.at);
+            self.cut_off_since.get_or_insert(now.at);
+            self.resort.note_lost(now.at);
         }
     }
 
@@ -340,7 +351,8 @@ impl Follower {
 
     /// Decides whether a new relay knows as much as the last one. What it lacks would bring servers
     /// back that are dead. If no relay does, one that hears Marathon is better than none: it has the bad
-    /// news of now. What it has read before is believed only if the agent knows nothing of others.
+    /// news of now. So is one that polls it. What it has read before is believed only if the agent knows
+    /// nothing newer.
     fn judge(&mut self, now: Now, orders: &mut Vec<Order>) {
         let Link::Catching { heard, whole: Some(whole), status, told_at, accepted, .. } =
             &self.link
@@ -356,10 +368,10 @@ impl Follower {
         let has_heard = is_heard(status) && status.silent_ms.is_some_and(is_later);
         let has_caught_up = !lags || waited >= CATCH_UP && has_heard && !status.behind;
         let is_last = self.resort.is_due(self.order.len());
-        let is_resort =
-            !has_caught_up && status.behind && has_heard && waited >= LAGGING && is_last;
+        let is_of_use = status.behind && has_heard || status.is_polled();
+        let is_resort = !has_caught_up && is_of_use && waited >= LAGGING && is_last;
         if !has_caught_up && !is_resort {
-            if waited >= CATCH_UP && (!is_heard(status) || waited >= LAGGING) {
+            if waited >= CATCH_UP && (!tells_of_marathon(status) || waited >= LAGGING) {
                 self.leave(lag_reason(status), now, orders);
             }
             return;
@@ -370,7 +382,7 @@ impl Follower {
             self.resort.note_used(self.place);
         } else {
             self.latest_event.begin(status);
-            self.resort.note_followed(self.place);
+            self.resort.note_followed(self.place, status.behind);
         }
         self.turns.note_hosts(status.hosts);
         orders.push(Order::Tell(Message::Servers(status.servers.clone())));
@@ -388,7 +400,11 @@ impl Follower {
     /// Notes whether another relay would be better.
     fn note_use(&mut self, now: Now) {
         let Link::Followed { status, .. } = &self.link else { return };
-        let is_useful = !self.resort.note_status(status.behind) && !status.is_unread();
+        let is_useful = !self.resort.note_status(status, now.at) && !status.is_unread();
+        self.cut_off_since = match tells_of_marathon(status) {
+            true => None,
+            false => self.cut_off_since.or(Some(now.at)),
+        };
         let offset = part_of(DEAF_SPREAD, self.seed);
         self.hearing.note(is_heard(status), is_useful, offset, now.at);
     }
@@ -427,21 +443,22 @@ impl Follower {
             // What is being told as a whole is read as a whole.
             Link::Followed { whole: Some(_), .. } => {}
             Link::Followed { status, .. }
-                if is_heard(status)
+                if tells_of_marathon(status)
                     && status.read_error.is_none()
                     && !self.resort.is_doubtful() =>
             {
+                self.turns.note_table();
                 self.demand.answer(&self.mirror, status, now, orders);
                 self.demand.tell_whole(orders);
             }
             _ if !self.demand.has_reads() => {}
+            _ if self.may_read_marathon(now) => {
+                self.resort.note_direct_read(now.at);
+                self.demand.ask_marathon(orders);
+            }
             Link::Followed { status, .. } => {
                 let why = format!("relay {}: {}", self.name(), unread_reason(status));
                 self.demand.fail(&why, orders);
-            }
-            _ if self.may_read_marathon(now) => {
-                self.resort.note_direct_read();
-                self.demand.ask_marathon(orders);
             }
             _ if self.alone_since.is_some_and(|since| since + PATIENCE <= now.at) => {
                 self.demand.fail(&self.why, orders);
@@ -450,10 +467,10 @@ impl Follower {
         }
     }
 
-    /// Tells whether this agent may read Marathon itself: it has had no relay for a while, and it is
-    /// its turn.
+    /// Tells whether this agent may read Marathon itself: for a while it has had no relay that hears or
+    /// polls Marathon, and it is its turn.
     pub(crate) fn may_read_marathon(&self, now: Now) -> bool {
-        self.alone_since.is_some_and(|since| since + self.turns.wait() <= now.at)
+        self.cut_off_since.is_some_and(|since| since + self.turns.wait() <= now.at)
             && self.turns.is_turn(now.second)
     }
 

@@ -64,6 +64,12 @@ pub(super) fn is_heard(status: &MarathonStatus) -> bool {
     status.stream_error.is_none() && status.silent_ms.is_some_and(|silent| silent < UNHEARD_MS)
 }
 
+/// Tells whether a relay knows Marathon as it is, or was a moment ago: without events, what it polls is
+/// late, and no older than what it told before.
+pub(super) fn tells_of_marathon(status: &MarathonStatus) -> bool {
+    is_heard(status) || status.is_polled()
+}
+
 /// Returns why the agent can't read Marathon through the relay, or does better with another one.
 pub(super) fn unread_reason(status: &MarathonStatus) -> String {
     match &status.read_error {

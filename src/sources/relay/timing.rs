@@ -26,9 +26,11 @@ pub(super) const ANNOUNCED: Duration = Duration::from_secs(60);
 pub(super) const SNAPSHOT: Duration = Duration::from_secs(60);
 /// ...and in which a snapshot comes as a whole.
 pub(super) const WHOLE_SNAPSHOT: Duration = Duration::from_secs(180);
+/// The longest time in which Marathon itself answers: what it tells then is no newer.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// Time without a relay after which reads fail.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Time without a relay after which the agent reads Marathon itself, and the most that is added at
+/// Time without a relay that hears or polls Marathon after which the agent reads Marathon itself, and the most that is added at
 /// random...
 pub(super) const DIRECT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
 /// ...and the same of an agent that knows nothing, so that it serves nobody: until then relays are tried.

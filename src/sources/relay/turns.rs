@@ -33,9 +33,13 @@ impl Turns {
         self.has_table |= hosts > 0;
     }
 
+    /// Notes that a relay has answered.
+    pub(super) fn note_table(&mut self) {
+        self.has_table = true;
+    }
+
     /// Notes the number of hosts that a relay tells, which the agent follows.
     pub(super) fn note_hosts(&mut self, hosts: Option<u64>) {
-        self.has_table = true;
         self.told = hosts.or(self.told);
     }
 

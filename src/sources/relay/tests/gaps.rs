@@ -52,6 +52,54 @@ fn a_relay_with_a_gap_behind_it_serves_an_agent_that_comes_first() {
     assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
 }
 
+/// Its table is of an earlier run, and newer than what the relay has read.
+#[test]
+fn a_relay_with_a_gap_behind_it_is_not_believed_at_once_by_an_agent_that_starts_again() {
+    let mut world = World::new(relays(), None);
+    world.follower.restore_hosts(3);
+    world.relays.iter_mut().for_each(|relay| relay.status.behind = true);
+    let first = world.serve();
+    for _ in 0..15 {
+        world.beat();
+        assert_eq!(world.connected, Some(first));
+        world.pass(2);
+    }
+    let told = world.take_told();
+    assert!(told.iter().all(|told| told.starts_with("not read")), "{told:?}");
+    world.relays[1 - first].status.behind = false;
+    assert_eq!(world.serve(), 1 - first);
+    assert_eq!(world.take_told(), ["opened", "read everything"]);
+}
+
+#[test]
+fn an_agent_that_starts_again_believes_a_relay_that_has_caught_up_at_once() {
+    let mut world = World::new(relays(), None);
+    world.follower.restore_hosts(3);
+    world.serve();
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+}
+
+#[test]
+fn an_agent_that_comes_first_leaves_a_relay_with_a_gap_behind_it_for_one_that_is_ready() {
+    let mut world = World::new(relays(), None);
+    world.pass(0);
+    let first = world.connected.unwrap();
+    world.relays[first].status.behind = true;
+    world.serve();
+    assert_eq!(world.take_told(), ["opened", "read: 3 tasks"]);
+    assert_eq!((world.live(4), world.live(30)), (0, 1), "it may be a short gap");
+    assert_eq!(world.connected, Some(1 - first));
+}
+
+/// Such as a gap in a relay's events, after which it reads everything.
+#[test]
+fn no_agent_leaves_a_relay_that_it_has_followed_for_a_short_gap() {
+    let mut world = World::new(relays(), None);
+    let relay = world.serve();
+    world.relays[relay].status.behind = true;
+    assert_eq!(world.live(300), 0, "all that the agent knows is of this relay");
+}
+
 /// Marathon's events come, and its answers are too long.
 #[test]
 fn an_agent_goes_once_to_a_relay_that_can_read_marathon() {

@@ -1,6 +1,7 @@
 //! A follower with the feeds of relays, and a clock of its own.
 
 mod breaks;
+mod cut_off;
 mod following;
 mod gaps;
 mod resort;

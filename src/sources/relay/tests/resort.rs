@@ -30,7 +30,7 @@ impl World {
     /// Lets time go by at relays that serve whoever connects. The source asks for a new stream when its
     /// own one has ended. Returns how often the agent has gone to a relay, and the seconds until the
     /// source had a stream again.
-    fn roam(&mut self, seconds: u64) -> (usize, Option<u64>) {
+    pub(super) fn roam(&mut self, seconds: u64) -> (usize, Option<u64>) {
         let (before, start, mut opened_at) = (self.connects, self.now, None);
         while self.now.as_secs() < start.as_secs() + seconds {
             match self.connected {
