@@ -181,6 +181,8 @@ async fn tls_lets_in_whoever_has_a_certificate_of_the_authority() {
         ..RelaySection::default()
     };
     let world = World::new(section).await;
+    // As a health check of TCP, which is no trouble of an agent.
+    drop(tokio::net::TcpStream::connect(&*world.url.socket_addrs(|| None).unwrap()).await.unwrap());
     let read = |name: &str| std::fs::read(fixture(name)).unwrap();
     let nobody =
         ClientConfig { ca: Some(read("ca.pem")), ..ClientConfig::new(vec![world.url.clone()]) };
@@ -193,6 +195,8 @@ async fn tls_lets_in_whoever_has_a_certificate_of_the_authority() {
     }
     let answer = known.get(world.at("/v1/stream")).send().await.unwrap();
     assert_eq!(ids(&snapshot(answer).await), ["/web"]);
+    let metrics = known.get(world.at("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("vipd_relay_failed_handshakes_total 1"), "{metrics}");
     world.end().await;
 }
 
@@ -258,6 +262,8 @@ async fn a_relay_says_how_it_is() {
     let told: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &told["workloads"], &told["all_workloads"]), (200, &json!(1), &json!(2)));
     assert_eq!(told["complete"], true);
+    let (_, metrics) = world.get("/metrics").await;
+    assert!(metrics.contains("vipd_relay_ready 1"), "{metrics}");
     let (status, page) = world.get("/").await;
     assert!(status == 200 && page.contains("<td>1 of 2</td>"), "{page}");
     assert_eq!(world.get("/nothing").await.0, 404);

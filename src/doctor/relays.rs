@@ -74,7 +74,7 @@ fn trouble_of(status: &Result<RelayFacts, String>) -> Option<(String, &'static s
             ));
         }
     };
-    let MarathonStatus { silent_ms, stream_error, read_error, .. } = &facts.marathon;
+    let MarathonStatus { silent_ms, stream_error, read_error, behind, .. } = &facts.marathon;
     let its_log = "see the log of vipd-relay on its host";
     if !facts.complete {
         let why = read_error.as_deref().unwrap_or("no whole answer yet");
@@ -83,7 +83,9 @@ fn trouble_of(status: &Result<RelayFacts, String>) -> Option<(String, &'static s
     match (stream_error, silent_ms) {
         (Some(why), _) => Some((format!("it hears no events of Marathon: {why}"), its_log)),
         (None, Some(silent)) if *silent < UNHEARD_MS => {
-            read_error.as_ref().map(|why| (format!("it can't read Marathon: {why}"), its_log))
+            let gap = "it has missed something of Marathon, and has not read it since";
+            let unread = read_error.as_ref().map(|why| format!("it can't read Marathon: {why}"));
+            unread.or_else(|| behind.then(|| gap.to_owned())).map(|why| (why, its_log))
         }
         (None, Some(silent)) => {
             let silent = silent / 1000;
@@ -142,6 +144,7 @@ mod tests {
                 }),
                 "can't read Marathon: status 502",
             ),
+            (status(MarathonStatus { behind: true, ..working().marathon }), "missed something"),
         ] {
             let checks = check_relays(&[answer(facts)], "1.2.3");
             assert_eq!(checks[0].level, Level::Error);

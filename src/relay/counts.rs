@@ -65,11 +65,17 @@ impl Scrape {
         let core = hub.core();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let count = |counter| Value::Counter(read(counter));
-        let status = core.status(hub.now());
+        let now = hub.now();
+        let status = core.status(now);
         let silent = status.silent_ms.map_or(f64::NAN, |silent| silent as f64 / 1000.0);
         let flag = |is: bool| Value::Gauge(if is { 1.0 } else { 0.0 });
         Self {
             values: vec![
+                (
+                    "vipd_relay_ready",
+                    "1 while agents do no better with another relay, as /readyz has it",
+                    flag(core.unready_reason(now).is_none()),
+                ),
                 (
                     "vipd_relay_complete",
                     "1 once Marathon was read as a whole",
@@ -160,6 +166,11 @@ impl Scrape {
                     "vipd_relay_refused_requests_total",
                     "Requests refused for lack of room or right",
                     Value::Counter(counts.refused.count()),
+                ),
+                (
+                    "vipd_relay_failed_handshakes_total",
+                    "TLS handshakes that failed",
+                    Value::Counter(counts.handshakes.count()),
                 ),
             ],
         }

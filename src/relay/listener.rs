@@ -174,8 +174,16 @@ async fn serve_with_tls(
     let failed = |why: &str| {
         counts.handshakes.note("TLS could not begin with", peer.address, why);
     };
-    match timeout(HANDSHAKE, tls.accept(connection)).await {
-        Ok(Ok(connection)) => serve_requests(connection, peer, router).await,
+    let handshake = async {
+        // A health check of TCP says nothing.
+        if matches!(connection.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            return Ok(None);
+        }
+        tls.accept(connection).await.map(Some)
+    };
+    match timeout(HANDSHAKE, handshake).await {
+        Ok(Ok(Some(connection))) => serve_requests(connection, peer, router).await,
+        Ok(Ok(None)) => {}
         Ok(Err(error)) => failed(&with_sources(&error)),
         Err(_) => failed("it took too long"),
     }
