@@ -12,7 +12,8 @@ use futures_util::stream;
 use relay::{GZIP_HEADER, Scope, Start};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::counts::Counts;
 use super::hub::{Batch, Hub, Subscription};
@@ -21,7 +22,9 @@ use super::waiting::{Encoding, PIECE, Shared, Waiting};
 /// The longest time for which an agent may take nothing of what waits for it, and the longest life of
 /// a connection without a stream.
 const LAG: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
-/// The longest time for a snapshot, once it is its turn.
+/// The longest time for which a snapshot keeps others waiting, once it is its turn: a slow agent must not...
+const TURN: Duration = Duration::from_secs(5);
+/// ...and the longest time for all of it.
 const SNAPSHOT: Duration = Duration::from_secs(60);
 /// The time between two comments while a snapshot waits for its turn.
 const COMMENT: Duration = Duration::from_secs(2);
@@ -88,19 +91,26 @@ enum Turn {
 /// A snapshot on its way.
 struct Sending {
     counts: Arc<Counts>,
-    _permit: OwnedSemaphorePermit,
+    /// Has the permit, until its time is over.
+    turn: JoinHandle<()>,
 }
 
 impl Sending {
     fn new(counts: &Arc<Counts>, permit: OwnedSemaphorePermit) -> Self {
         counts.snapshots.fetch_add(1, Ordering::Relaxed);
         counts.sending.fetch_add(1, Ordering::Relaxed);
-        Self { counts: Arc::clone(counts), _permit: permit }
+        // A task, since nobody asks a stream for anything while its agent takes nothing.
+        let turn = tokio::spawn(async move {
+            sleep(TURN).await;
+            drop(permit);
+        });
+        Self { counts: Arc::clone(counts), turn }
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
+        self.turn.abort();
         self.counts.sending.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -402,6 +412,30 @@ mod tests {
             4,
             "an app within a whole read, and the acceptance"
         );
+    }
+
+    /// Thousands would wait for the slow ones, which have a minute.
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_takes_its_snapshot_slowly_keeps_no_other_one_waiting() {
+        let hub = hub_with_apps(1000);
+        let snapshots = Arc::new(Semaphore::new(1));
+        let mut slow = open_stream(&hub, &snapshots);
+        for _ in 0..2 {
+            slow.next_bytes().await.unwrap();
+        }
+        assert_eq!(snapshots.available_permits(), 0);
+        let counts = Arc::clone(&slow.setup.counts);
+        let mut other = open_stream(&hub, &snapshots);
+        let mut mirror = Mirror::default();
+        timeout(Duration::from_secs(6), take_snapshot(&mut other, &mut mirror)).await.unwrap();
+        assert_eq!(counts.sending.load(Ordering::Relaxed), 1);
+        assert!(slow.next_bytes().await.is_some(), "it goes on");
+        tokio::time::advance(SNAPSHOT).await;
+        assert!(slow.next_bytes().await.is_none(), "and not for ever");
+        // Nor does one that is gone.
+        drop((slow, other));
+        let mut third = open_stream(&hub, &snapshots);
+        timeout(COMMENT, take_snapshot(&mut third, &mut Mirror::default())).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
