@@ -104,6 +104,21 @@ fn the_sockets_of_systemd_are_where_the_name_server_listens_by_itself() {
     assert!(vipd(&["dns", "--help"]).out.contains("[default: 198.51.100.1]"));
 }
 
+/// What docs/performance.md and docs/scale.md tell of memory was measured with it.
+#[test]
+fn libc_is_told_the_same_about_memory_wherever_the_agent_or_a_relay_runs() {
+    let settings = |file: &str, key: &str| {
+        let text = read(file);
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix("MALLOC_"));
+        line.map(str::to_owned)
+    };
+    let image = settings("container/Containerfile", "ENV ");
+    assert_eq!(image.as_deref(), Some("ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072"));
+    for unit in ["systemd/vipd.service", "systemd/vipd-relay.service"] {
+        assert_eq!(settings(unit, "Environment="), image, "{unit}");
+    }
+}
+
 /// That the agent stays under it is proven by `tests/hostile`.
 #[test]
 fn the_limit_of_memory_is_the_same_wherever_the_agent_runs() {
