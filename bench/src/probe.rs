@@ -16,9 +16,10 @@ pub(crate) fn measure_probes(hosts: u8, seconds: u64) {
     let before = bytes_held();
     let watched = (1..=hosts).map(|number| {
         let host = IpAddr::from([127, 0, 1, number]);
-        Watched { host, in_use: true, is_elsewhere: true, connect_to: vec![(host, 80).into()] }
+        let connect_to = vec![(host, 80).into()];
+        Watched { host, in_use: true, is_elsewhere: true, connect_to, has_clients: false }
     });
-    let list = WatchList { hosts: watched.collect(), witnesses: Vec::new() };
+    let list = WatchList { hosts: watched.collect(), ..WatchList::default() };
     let mut sockets = ProbeSockets::open().unwrap();
     let mut liveness = Liveness::new(INTERVAL, 1);
     liveness.set_list(&list, Duration::ZERO);

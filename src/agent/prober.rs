@@ -75,6 +75,8 @@ pub(super) struct Reports {
 trait Probes {
     /// Sends probes. Returns the hosts whose echo could not be sent.
     fn send(&mut self, orders: &[Order]) -> Vec<IpAddr>;
+    /// Takes in which hosts are watched.
+    fn set_list(&mut self, list: &WatchList);
     /// Waits until something came back, at most for `timeout`.
     fn wait(&mut self, timeout: Duration);
     /// Takes what came back.
@@ -88,6 +90,10 @@ trait Probes {
 impl Probes for ProbeSockets {
     fn send(&mut self, orders: &[Order]) -> Vec<IpAddr> {
         Self::send(self, orders)
+    }
+
+    fn set_list(&mut self, list: &WatchList) {
+        Self::set_list(self, list);
     }
 
     fn wait(&mut self, timeout: Duration) {
@@ -302,6 +308,7 @@ impl<P: Probes> Thread<P> {
             self.take_answer(answer, now);
         }
         if let Some(list) = list {
+            self.sockets.set_list(&list);
             self.liveness.set_list(&list, now);
         }
         if self.liveness.wake_at() <= now {

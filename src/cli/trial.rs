@@ -1,6 +1,6 @@
 //! `vipd try`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::thread;
 use std::time::Duration;
@@ -137,6 +137,8 @@ fn try_in(
     config: &Config,
 ) -> Result<Vec<Trial>> {
     let name_server = config.names.listen.first().copied();
+    // Connections of a container get another source.
+    let source = config.node_address.filter(|_| namespace.is_none());
     let work = move || -> Result<Vec<Trial>> {
         let (files, note) = match &namespace {
             Some(namespace) => {
@@ -147,7 +149,7 @@ fn try_in(
             None => (ResolverFiles::read(), None),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut trials = runtime.block_on(try_all(targets, &files, name_server));
+        let mut trials = runtime.block_on(try_all(targets, &files, name_server, source));
         for trial in &mut trials {
             trial.no_agent.clone_from(&no_agent);
             trial.notes.extend(note.clone().filter(|_| trial.lookup.is_some()));
@@ -163,17 +165,18 @@ async fn try_all(
     targets: Vec<Target>,
     files: &ResolverFiles,
     name_server: Option<SocketAddr>,
+    source: Option<Ipv4Addr>,
 ) -> Vec<Trial> {
     let look_up = async |target: &Target| match &target.name {
         Some(name) => Some(look_up(name, files, name_server).await),
         None => None,
     };
     let lookups = join_all(targets.iter().map(look_up)).await;
-    join_all(targets.into_iter().zip(lookups).map(|(target, lookup)| try_target(target, lookup)))
-        .await
+    let each = targets.into_iter().zip(lookups);
+    join_all(each.map(|(target, lookup)| try_target(target, lookup, source))).await
 }
 
-async fn try_target(target: Target, lookup: Option<Lookup>) -> Trial {
+async fn try_target(target: Target, lookup: Option<Lookup>, source: Option<Ipv4Addr>) -> Trial {
     // What a client would use; where it gets none, what the agent tells.
     let answered = lookup.as_ref().and_then(|lookup| {
         let name_server = lookup.name_server.as_ref().map(|(_, answer)| answer);
@@ -202,7 +205,7 @@ async fn try_target(target: Target, lookup: Option<Lookup>) -> Trial {
         no_agent: None,
         refused: target.refused,
         at_vip,
-        servers: connect_all(tried, target.protocol).await,
+        servers: connect_all(tried, target.protocol, source).await,
         notes: (rest > 0)
             .then(|| format!("{rest} more real servers were not tried"))
             .into_iter()

@@ -17,6 +17,7 @@ mod local;
 mod marathon;
 mod mtu;
 mod names;
+mod probe_source;
 mod recognise;
 mod refusals;
 mod relays;

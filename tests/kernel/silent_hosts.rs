@@ -34,18 +34,18 @@ impl Drop for Agent {
 impl Agent {
     /// Starts it, and waits until all are served.
     pub(crate) fn start(extra: &[&str]) -> Self {
-        Self::start_after(|| {}, extra)
+        Self::start_after(|_| {}, extra)
     }
 
     /// The same, after something that happens while all run.
-    fn start_after(happens: impl FnOnce(), extra: &[&str]) -> Self {
+    pub(crate) fn start_after(happens: impl FnOnce(&Cluster), extra: &[&str]) -> Self {
         Self::start_with(&[(WEB, json!({}))], happens, extra)
     }
 
     /// The same with these VIPs, each of an app whose port has these labels beside it.
     pub(crate) fn start_with(
         vips: &[(&str, Value)],
-        happens: impl FnOnce(),
+        happens: impl FnOnce(&Cluster),
         extra: &[&str],
     ) -> Self {
         let cluster = Cluster::new();
@@ -70,7 +70,7 @@ impl Agent {
                 cluster.send("GET", &path, &json!(null))["app"]["tasksRunning"] == json!(4)
             });
         }
-        happens();
+        happens(&cluster);
         let folder = PathBuf::from(format!("/run/{}", cluster.nodes[0]));
         fs::create_dir_all(&folder).unwrap();
         let log = folder.join("log");
@@ -162,7 +162,7 @@ fn a_host_that_is_cut_off_is_suspected_and_comes_back() {
 /// As after a restart of the agent during a power failure.
 #[test]
 fn a_host_that_was_cut_off_before_the_agent_started_is_suspected() {
-    let agent = Agent::start_after(|| Agent::set_link(1, "down"), &[]);
+    let agent = Agent::start_after(|_| Agent::set_link(1, "down"), &[]);
     eventually("it is suspected", || agent.suspicions() == 1);
     Agent::set_link(1, "up");
     eventually("it is back", || agent.count("10.77.0.12 answers again") == 1);
@@ -374,7 +374,7 @@ fn no_connection_fails_when_a_host_loses_its_power() {
             }
             (vip, labels)
         });
-        let agent = Agent::start_with(&vips, || {}, extra);
+        let agent = Agent::start_with(&vips, |_| {}, extra);
         let clients = Clients::build(&agent.cluster);
         if mode == "act" {
             agent.until_probed();

@@ -43,7 +43,8 @@ impl AgentCore {
         }
         (watching.due, watching.made_at) = (None, Some(now));
         let (services, cluster) = (self.controller.services(), self.controller.cluster());
-        let list = watching.hosts.make_list(services, &observed.node, cluster, now);
+        let clients = self.controller.client_sources();
+        let list = watching.hosts.make_list(services, &observed.node, cluster, clients, now);
         self.left_behind.note_watched(&list, watching.interval, now);
         if watching.list != list {
             watching.list.clone_from(&list);

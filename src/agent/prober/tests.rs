@@ -23,6 +23,8 @@ impl Probes for Cluster {
         Vec::new()
     }
 
+    fn set_list(&mut self, _: &WatchList) {}
+
     fn wait(&mut self, timeout: Duration) {
         if self.answers.is_empty() {
             thread::sleep(timeout);
@@ -48,8 +50,9 @@ fn list() -> WatchList {
         in_use: true,
         is_elsewhere: true,
         connect_to: Vec::new(),
+        has_clients: false,
     };
-    WatchList { hosts: (1..=3).map(watched).collect(), witnesses: Vec::new() }
+    WatchList { hosts: (1..=3).map(watched).collect(), ..WatchList::default() }
 }
 
 #[tokio::test]

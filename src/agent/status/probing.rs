@@ -50,7 +50,7 @@ impl Probing {
             "no other host answers this node's probes: hosts that are silent stay in use".to_owned()
         });
         let deaf = self.deaf.iter().map(|why| {
-            format!("lost SYNs of clients are not heard of, so no host whose echoes are filtered is suspected: {why}")
+            format!("lost SYNs of clients are not heard of, so a host whose echoes are filtered is judged once, when it is watched for the first time: {why}")
         });
         let silent = self.silent.values().take(caps::SHOWN_TROUBLES);
         let refusing = self.refusing.values().take(caps::SHOWN_TROUBLES);
@@ -135,6 +135,6 @@ mod tests {
         let told: Vec<_> = probing.describe().collect();
         assert!(told[0].contains("CAP_NET_RAW is missing; "), "{told:?}");
         assert!(told[1].starts_with("no other host answers"), "{told:?}");
-        assert!(told[2].ends_with("is suspected: another program has the group"), "{told:?}");
+        assert!(told[2].ends_with("first time: another program has the group"), "{told:?}");
     }
 }

@@ -10,7 +10,8 @@ use nl_ipvs::Family;
 use super::config::{BREAK, EVERYTHING, REST};
 use super::known_ways::Question;
 use super::{Controller, Effect, Job, ReadFailure, Retry};
-use crate::nft::{NftSupport, pairs_of};
+use crate::liveness::ClientSources;
+use crate::nft::{Masquerade, NftSupport, pairs_of};
 use crate::path_mtu::Servers;
 use crate::source_address::by_address;
 use crate::{Desired, DesiredService, Observed, Scope, Way, Ways};
@@ -33,6 +34,14 @@ impl Controller {
     /// Returns the configured source, if the node has it: replies to another one would be lost.
     fn configured_source(&self, model: &Observed) -> Option<Ipv4Addr> {
         self.config.table.source.filter(|source| model.node.own.contains(&IpAddr::V4(*source)))
+    }
+
+    /// Returns the source addresses by which real servers know clients.
+    #[must_use]
+    pub fn client_sources(&self) -> ClientSources {
+        let own = self.model.as_deref().and_then(|model| self.configured_source(model));
+        let are_kept = self.config.table.modes.masquerade == Masquerade::Off;
+        ClientSources { own, are_kept }
     }
 
     /// Marks the known routes as outdated if a reading suggests it: other routes differ, the kernel

@@ -9,9 +9,10 @@ use super::connections::Permission;
 use super::echoes::Echoes;
 use super::flaps::Flaps;
 use super::timing::{
-    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, CONNECT_GAP, DEATH, DOUBT, FIRST_MUTE_PAUSE,
-    FIRST_TRIES, LOOK_PAUSE, MANY_UNSENT, MIN_SILENCE, MUTE_PAUSE, MUTE_REPORT_PAUSE, PATIENCE,
-    PEACE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
+    ANSWER_MARGIN, ANSWERS, CONNECT_CHANCE, CONNECT_GAP, CONNECT_PAUSE, DEATH, DOUBT,
+    FIRST_MUTE_PAUSE, FIRST_TRIES, LOOK_PAUSE, MANY_UNSENT, MIN_SILENCE, MUTE_PAUSE,
+    MUTE_REPORT_PAUSE, PATIENCE, PEACE, RARELY, RELAPSE, REPORT_PAUSE, REPORT_USE, REPORTS_WITHIN,
+    UNHEARD_LIMIT,
 };
 use super::{ConnectResult, Evidence, Order, Silence, Watched};
 
@@ -22,6 +23,7 @@ pub(super) struct Host {
     pub(super) connect_to: Vec<SocketAddr>,
     in_use: bool,
     is_elsewhere: bool,
+    has_clients: bool,
     /// It has answered echoes; false for a mute host.
     answers_echoes: bool,
     state: State,
@@ -103,16 +105,29 @@ impl Host {
         self.in_use = in_use;
         self.is_elsewhere = watched.is_elsewhere;
         self.connect_to.clone_from(&watched.connect_to);
+        self.has_clients = watched.has_clients;
     }
 
-    /// Puts it in use again if nothing can be asked any more: a mute host has no answers but those of its
-    /// ports, and has lost the last one. Returns true if it was out of use.
-    pub(super) fn give_up(&mut self) -> bool {
-        let is_hopeless = self.is_down() && self.is_mute() && self.connect_to.is_empty();
+    /// Puts it in use again if no answer is to be expected: a mute host has none but those of its ports, and
+    /// has lost the last one; or it was never heard for long, and `may_be_barred`. Returns true if it was out
+    /// of use.
+    pub(super) fn give_up(&mut self, may_be_barred: bool, now: Duration) -> bool {
+        let State::Down(down) = &self.state else { return false };
+        let is_barred = may_be_barred
+            && !self.echoes.was_heard()
+            && now.saturating_sub(down.since) >= UNHEARD_LIMIT;
+        let is_hopeless = is_barred || self.is_mute() && self.connect_to.is_empty();
         if is_hopeless {
             self.state = State::Fine;
         }
         is_hopeless
+    }
+
+    /// Tells whether the silence of its ports says nothing: it was never heard, so that something on the way
+    /// may admit clients alone, and it serves some; or `may_be_barred`, and no client has complained.
+    pub(super) fn is_excused(&self, may_be_barred: bool) -> bool {
+        let is_reported = self.reason() == Some(Reason::Report);
+        !self.echoes.was_heard() && !is_reported && (may_be_barred || self.has_clients)
     }
 
     /// Tells whether it is probed.
@@ -481,6 +496,12 @@ impl Host {
     /// Leaves it in use, in spite of its silence.
     pub(super) fn spare(&mut self) {
         self.state = State::Fine;
+    }
+
+    /// The same, and doesn't look at its port again for a while.
+    pub(super) fn excuse(&mut self, now: Duration) {
+        self.look_at = now + CONNECT_PAUSE;
+        self.spare();
     }
 
     /// Suspects the host.

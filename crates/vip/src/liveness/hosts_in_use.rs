@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{WatchList, Watched};
+use super::{ClientSources, WatchList, Watched};
 use crate::special_address::SpecialAddress;
 use crate::{ClusterFacts, DesiredService, NodeFacts, Observed, Protocol, Vip};
 
@@ -19,6 +19,8 @@ const FEW: usize = 2;
 #[derive(Debug, Default)]
 pub struct HostsInUse {
     used_at: BTreeMap<IpAddr, Duration>,
+    /// The hosts with established connections.
+    connected: BTreeSet<IpAddr>,
     /// The time of the last reading: nothing is known of connections since.
     read_at: Option<Duration>,
 }
@@ -27,8 +29,12 @@ impl HostsInUse {
     /// Takes in a reading: hosts with connections are in use.
     pub fn note_reading(&mut self, observed: &Observed, now: Duration) {
         self.read_at = Some(now);
+        self.connected.clear();
         for (_, service) in observed.our_services() {
             for (server, found) in &service.servers {
+                if found.active > 0 {
+                    self.connected.insert(server.ip());
+                }
                 if found.active + found.inactive > 0
                     && let Some(used_at) = self.used_at.get_mut(&server.ip())
                 {
@@ -45,6 +51,7 @@ impl HostsInUse {
         services: impl Iterator<Item = (&'a Vip, &'a DesiredService)>,
         node: &NodeFacts,
         cluster: &ClusterFacts,
+        clients: ClientSources,
         now: Duration,
     ) -> WatchList {
         let mut servers: BTreeMap<IpAddr, Vec<SocketAddr>> = BTreeMap::new();
@@ -69,10 +76,11 @@ impl HostsInUse {
             // Any other address may be that of a container on this node, also of one that drains.
             is_elsewhere: cluster.nodes.contains(&host),
             connect_to,
+            has_clients: self.connected.contains(&host),
         });
         let hosts: Vec<_> = hosts.collect();
         let witnesses = choose_witnesses(node, cluster, &hosts);
-        WatchList { hosts, witnesses }
+        WatchList { hosts, witnesses, clients }
     }
 }
 
@@ -204,7 +212,8 @@ mod tests {
         ];
         let mut hosts = HostsInUse::default();
         let services = services.iter().map(|(vip, service)| (vip, service));
-        let list = hosts.make_list(services, &node, &cluster, Duration::ZERO);
+        let list =
+            hosts.make_list(services, &node, &cluster, ClientSources::default(), Duration::ZERO);
         let watched: Vec<_> = list
             .hosts
             .iter()
@@ -241,7 +250,13 @@ mod tests {
         let servers: Vec<_> = servers.iter().map(|(at, local)| (at.as_str(), *local)).collect();
         let desired = service(&servers);
         let services = [(&tcp, &desired)].into_iter();
-        let list = HostsInUse::default().make_list(services, &node, &cluster, Duration::ZERO);
+        let list = HostsInUse::default().make_list(
+            services,
+            &node,
+            &cluster,
+            ClientSources::default(),
+            Duration::ZERO,
+        );
         assert_eq!(list.witnesses.len(), caps::WITNESSES);
         assert!(list.hosts.iter().all(|host| !list.witnesses.contains(&host.host)));
     }
@@ -254,7 +269,13 @@ mod tests {
             let node = NodeFacts { own, ..NodeFacts::default() };
             let nodes = nodes.iter().copied().collect();
             let cluster = ClusterFacts { nodes, ..ClusterFacts::default() };
-            let list = HostsInUse::default().make_list([].into_iter(), &node, &cluster, USE);
+            let list = HostsInUse::default().make_list(
+                [].into_iter(),
+                &node,
+                &cluster,
+                ClientSources::default(),
+                USE,
+            );
             assert_eq!(list.witnesses.len(), caps::WITNESSES);
             list.witnesses
         };
@@ -272,15 +293,24 @@ mod tests {
         let mut hosts = HostsInUse::default();
         let is_in_use = |hosts: &mut HostsInUse, now| {
             let services = [(&tcp, &desired)].into_iter();
-            hosts.make_list(services, &node, &cluster, Duration::from_secs(now)).hosts[0].in_use
+            hosts
+                .make_list(
+                    services,
+                    &node,
+                    &cluster,
+                    ClientSources::default(),
+                    Duration::from_secs(now),
+                )
+                .hosts[0]
+                .in_use
         };
         assert!(is_in_use(&mut hosts, 1000) && is_in_use(&mut hosts, 1119));
         assert!(!is_in_use(&mut hosts, 1120));
         let mut observed = Observed::default();
-        let mut note = |hosts: &mut HostsInUse, inactive, now| {
+        let mut note = |hosts: &mut HostsInUse, (active, inactive), now| {
             let server = ObservedServer {
                 settings: nl_ipvs::DestinationSettings::masquerade(1),
-                active: 0,
+                active,
                 inactive,
                 stats: None,
             };
@@ -291,15 +321,24 @@ mod tests {
             observed.addresses.insert(tcp.address, crate::Bound::default());
             hosts.note_reading(&observed, Duration::from_secs(now));
         };
-        note(&mut hosts, 0, 1130);
+        note(&mut hosts, (0, 0), 1130);
         assert!(!is_in_use(&mut hosts, 1130));
-        note(&mut hosts, 1, 1160);
+        note(&mut hosts, (0, 1), 1160);
         assert!(is_in_use(&mut hosts, 1160));
         // Readings may be far apart: until the next one nothing tells that it is in use no longer.
         assert!(is_in_use(&mut hosts, 1400));
-        note(&mut hosts, 0, 1279);
+        note(&mut hosts, (0, 0), 1279);
         assert!(is_in_use(&mut hosts, 1400));
-        note(&mut hosts, 0, 1280);
+        note(&mut hosts, (0, 0), 1280);
         assert!(!is_in_use(&mut hosts, 1280));
+        let has_clients = |hosts: &mut HostsInUse| {
+            let services = [(&tcp, &desired)].into_iter();
+            let clients = ClientSources::default();
+            hosts.make_list(services, &node, &cluster, clients, USE).hosts[0].has_clients
+        };
+        for (found, expected) in [((0, 1), false), ((1, 0), true), ((0, 0), false)] {
+            note(&mut hosts, found, 1300);
+            assert_eq!(has_clients(&mut hosts), expected);
+        }
     }
 }

@@ -43,4 +43,4 @@ pub use status::ProbeStatus;
 pub use timing::{INTERVAL, first_look};
 pub use verdict::{Evidence, HostVerdict, ServerVerdict, Silence};
 pub use watch::Liveness;
-pub use watch_list::{WatchList, Watched};
+pub use watch_list::{ClientSources, WatchList, Watched};

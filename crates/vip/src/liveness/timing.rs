@@ -115,6 +115,9 @@ pub(super) const REPORTS_WITHIN: Duration = Duration::from_secs(3);
 pub(super) const REPORT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const MUTE_REPORT_PAUSE: Duration = Duration::from_secs(15);
 
+/// The time after which a host that was never heard is in use again, if no probe may reach it.
+pub(super) const UNHEARD_LIMIT: Duration = Duration::from_secs(300);
+
 /// The time for which a host that nobody used is in use after a report.
 pub(super) const REPORT_USE: Duration = Duration::from_secs(10);
 

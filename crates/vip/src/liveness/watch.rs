@@ -31,6 +31,9 @@ use super::{
 /// - If more than half of all hosts fall silent at once, they are asked twice.
 /// - A client's lost SYN has its host asked at once. A host that never answered an echo is suspected by
 ///   two of them within 3 s, if its ports answer no connection either.
+/// - One that answers neither echoes nor a connection when it is watched for the first time is suspected
+///   without them, unless clients have open connections there, or real servers see clients' own addresses:
+///   something on the way may admit clients and not this node.
 #[derive(Debug)]
 pub struct Liveness {
     interval: Duration,
@@ -39,6 +42,8 @@ pub struct Liveness {
     /// The latest connections to each real server.
     connections: Connections,
     has_uplink: bool,
+    /// Real servers see clients' own addresses, so that something may admit those and not this node's.
+    may_be_barred: bool,
     /// The next round; `None` while there is no host to probe.
     round_at: Option<Duration>,
     /// The review after the last round.
@@ -76,6 +81,7 @@ impl Liveness {
             witnesses: BTreeMap::new(),
             connections: Connections::default(),
             has_uplink: true,
+            may_be_barred: false,
             round_at: None,
             review_at: None,
             witnesses_at: Duration::ZERO,
@@ -97,6 +103,7 @@ impl Liveness {
 
     /// Replaces the list of hosts. The verdict about a host that is no longer in it is taken back.
     pub fn set_list(&mut self, list: &WatchList, now: Duration) {
+        self.may_be_barred = list.clients.are_kept;
         let mut before = std::mem::take(&mut self.hosts);
         let matters = |watched: &&Watched| {
             watched.in_use || before.get(&watched.host).is_some_and(Host::is_down)
@@ -283,7 +290,7 @@ impl Liveness {
     fn send_round(&mut self, now: Duration, orders: &mut Vec<Order>) {
         let given_up = self.hosts.iter_mut().filter_map(|(address, host)| {
             let evidence = host.evidence(now, 0);
-            host.give_up().then_some((*address, evidence))
+            host.give_up(self.may_be_barred, now).then_some((*address, evidence))
         });
         for (address, evidence) in given_up.collect::<Vec<_>>() {
             self.end_unheard(address, evidence);
@@ -418,6 +425,10 @@ impl Liveness {
         for address in silent {
             let Some(host) = self.hosts.get_mut(&address) else { continue };
             if host.is_mute() {
+                if host.is_excused(self.may_be_barred) {
+                    host.excuse(now);
+                    continue;
+                }
                 if !mute_left.take(host.reason()) {
                     host.spare();
                     continue;

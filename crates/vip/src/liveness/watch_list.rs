@@ -1,6 +1,6 @@
 //! The hosts to watch.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The hosts to watch. A new list replaces the one before as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -10,6 +10,18 @@ pub struct WatchList {
     /// Other hosts: nodes that a source names, the sources themselves, gateways. One that answers
     /// proves that this node is connected. No verdict is passed on them.
     pub witnesses: Vec<IpAddr>,
+    /// The source addresses by which real servers know clients.
+    pub clients: ClientSources,
+}
+
+/// The source addresses by which real servers know clients. Something on the way may admit no others, so
+/// that probes get an answer only if they look the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientSources {
+    /// The IPv4 address of this node that its clients get, if it isn't the one that the kernel chooses.
+    pub own: Option<Ipv4Addr>,
+    /// Clients elsewhere keep theirs, so that no probe of this node can look like them.
+    pub are_kept: bool,
 }
 
 impl WatchList {
@@ -34,6 +46,8 @@ pub struct Watched {
     /// question before a host that answers no echo is suspected. One that never did must leave all of
     /// them without an answer.
     pub connect_to: Vec<SocketAddr>,
+    /// Clients had open connections to it at the last reading of the kernel.
+    pub has_clients: bool,
 }
 
 impl Watched {

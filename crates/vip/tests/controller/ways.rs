@@ -152,7 +152,11 @@ fn a_configured_address_is_that_of_all_servers_if_the_node_has_it() {
         world.pass(seconds(1));
         tell(&mut world, ON_1);
         let sources = world.kernel.state.nft.v4.sources.values();
-        sources.map(ToString::to_string).collect::<Vec<_>>()
+        let sources = sources.map(ToString::to_string).collect::<Vec<_>>();
+        // Probes come from there, too.
+        let probes = world.controller.client_sources().own;
+        assert_eq!(probes.as_ref().map(ToString::to_string), sources.first().cloned());
+        sources
     };
     assert_eq!(configured([10, 2, 0, 9]), ["10.2.0.9"]);
     assert_eq!(configured([10, 2, 0, 77]), [""; 0]);

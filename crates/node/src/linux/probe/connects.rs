@@ -1,7 +1,7 @@
 //! TCP connections that are opened to hear whether a host answers, and closed at once.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(super) struct Connects {
 #[derive(Debug)]
 struct Connect {
     server: SocketAddr,
+    source: Option<Ipv4Addr>,
     /// `None` before it is tried again, after nobody knew a way for a moment.
     socket: Option<Socket>,
     retry_at: Instant,
@@ -36,7 +37,7 @@ impl Connect {
     /// Returns the result, if there is one by now.
     fn take_result(&mut self, now: Instant) -> Option<ConnectResult> {
         if self.socket.is_none() && self.retry_at <= now {
-            match begin(self.server) {
+            match begin(self.server, self.source) {
                 Ok(socket) => self.socket = Some(socket),
                 Err(error) => return self.judge(&error, now),
             }
@@ -69,17 +70,29 @@ impl Connect {
 }
 
 impl Connects {
-    /// Begins to connect to a real server, which has this time to answer.
-    pub(super) fn start(&mut self, server: SocketAddr, patience: Duration) {
+    /// Begins to connect to a real server, which has this time to answer; over IPv4 from the address that
+    /// the kernel chooses, or this one.
+    pub(super) fn start(
+        &mut self,
+        server: SocketAddr,
+        source: Option<Ipv4Addr>,
+        patience: Duration,
+    ) {
         let begun = match self.open.len() {
             MAX_CONNECTS.. => Err(io::Error::from(Errno::EMFILE)),
-            _ => begin(server),
+            _ => begin(server, source),
         };
         match begun {
             Ok(socket) => {
                 let now = Instant::now();
                 let socket = Some(socket);
-                self.open.push(Connect { server, socket, retry_at: now, ends: now + patience });
+                self.open.push(Connect {
+                    server,
+                    source,
+                    socket,
+                    retry_at: now,
+                    ends: now + patience,
+                });
             }
             Err(error) => self.ended.push((server, judge_error(&error))),
         }
@@ -117,8 +130,11 @@ impl Connects {
     }
 }
 
-fn begin(server: SocketAddr) -> io::Result<Socket> {
+fn begin(server: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(source) = source.filter(|_| server.is_ipv4()) {
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
     socket.set_nonblocking(true)?;
     match socket.connect(&server.into()) {
         Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
@@ -149,7 +165,7 @@ mod tests {
 
     fn connect(server: SocketAddr) -> ConnectResult {
         let mut connects = Connects::default();
-        connects.start(server, LIMIT);
+        connects.start(server, None, LIMIT);
         loop {
             assert!(connects.next_end().is_some());
             if let Some((at, result)) = connects.take_ended().pop() {
@@ -177,7 +193,7 @@ mod tests {
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         listener.listen(0).unwrap();
         let server = listener.local_addr().unwrap().as_socket().unwrap();
-        let others: Vec<_> = (0..4).map(|_| begin(server).unwrap()).collect();
+        let others: Vec<_> = (0..4).map(|_| begin(server, None).unwrap()).collect();
         assert_eq!(connect(server), ConnectResult::Silent);
         drop(others);
         // The kernel has no way for a connection there.
@@ -186,12 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_comes_from_the_address_that_clients_have() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let mut connects = Connects::default();
+        connects.start(server, Some([127, 0, 0, 9].into()), LIMIT);
+        assert_eq!(listener.accept().unwrap().1.ip(), std::net::IpAddr::from([127, 0, 0, 9]));
+        // Without the address nothing is said of the host.
+        let mut connects = Connects::default();
+        connects.start(server, Some([192, 0, 2, 1].into()), LIMIT);
+        assert_eq!(connects.take_ended(), [(server, ConnectResult::Untried)]);
+    }
+
+    #[test]
     fn the_number_of_connections_is_bounded() {
         let mut connects = Connects::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
         for _ in 0..MAX_CONNECTS + 1 {
-            connects.start(server, LIMIT);
+            connects.start(server, None, LIMIT);
         }
         assert_eq!(connects.ended, [(server, ConnectResult::Untried)]);
     }

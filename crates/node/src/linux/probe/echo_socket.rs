@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
@@ -79,13 +79,13 @@ impl EchoSocket {
         Ok(Self { socket, types, raw, key: RandomState::new() })
     }
 
-    /// Sends echo requests with these sequence numbers. Returns the hosts that none could be sent to,
-    /// for a reason on this node.
-    pub(super) fn send(&self, echoes: &[(IpAddr, u16)]) -> Vec<IpAddr> {
+    /// Sends echo requests with these sequence numbers, from the address that the kernel chooses or this
+    /// one. Returns the hosts that none could be sent to, for a reason on this node.
+    pub(super) fn send(&self, echoes: &[(IpAddr, u16)], source: Option<Ipv4Addr>) -> Vec<IpAddr> {
         let mut unsent = Vec::new();
         let mut rest = echoes;
         while let Some((first, others)) = rest.split_first() {
-            match self.send_batch(&rest[..rest.len().min(BATCH)]) {
+            match self.send_batch(&rest[..rest.len().min(BATCH)], source) {
                 Ok(sent) => rest = &rest[sent.clamp(1, rest.len())..],
                 Err(Errno::EINTR) => {}
                 // The neighbour doesn't answer, or its route is gone, or a blackhole: that is what echoes
@@ -106,7 +106,7 @@ impl EchoSocket {
         unsent
     }
 
-    fn send_batch(&self, echoes: &[(IpAddr, u16)]) -> nix::Result<usize> {
+    fn send_batch(&self, echoes: &[(IpAddr, u16)], source: Option<Ipv4Addr>) -> nix::Result<usize> {
         let identifier = self.raw.unwrap_or_default();
         let messages: Vec<_> = echoes
             .iter()
@@ -120,10 +120,16 @@ impl EchoSocket {
             .iter()
             .map(|(host, _)| Some(SockaddrStorage::from(SocketAddr::new(*host, 0))))
             .collect();
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(echoes.len(), None);
-        let nothing: [ControlMessage<'_>; 0] = [];
+        let from = source.map(|source| libc::in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        });
+        let control: Vec<_> = from.iter().map(ControlMessage::Ipv4PacketInfo).collect();
+        let space = from.is_some().then(|| nix::cmsg_space!(libc::in_pktinfo));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(echoes.len(), space);
         let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        Ok(sendmmsg(socket, &mut headers, &slices, &addresses, nothing, flags)?.count())
+        Ok(sendmmsg(socket, &mut headers, &slices, &addresses, control, flags)?.count())
     }
 
     /// Receives what waits, up to a bound.

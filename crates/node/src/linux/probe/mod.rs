@@ -7,15 +7,16 @@ mod icmp;
 mod syn_log;
 mod uplink;
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
-use vip::liveness::{ConnectResult, Order};
+use vip::liveness::{ConnectResult, Order, WatchList};
 
 use connects::Connects;
 use echo_socket::EchoSocket;
@@ -58,6 +59,10 @@ pub struct ProbeSockets {
     /// `None` where the kernel has no IPv6.
     v6: Option<EchoSocket>,
     connects: Connects,
+    /// The address of this node that other hosts are asked from, over IPv4.
+    source: Option<Ipv4Addr>,
+    /// The hosts that get echoes from the address that the kernel chooses.
+    witnesses: BTreeSet<IpAddr>,
     log: io::Result<SynLog>,
     log_tried_at: Instant,
 }
@@ -74,22 +79,39 @@ impl ProbeSockets {
         let v4 = EchoSocket::open(false, identifier)?;
         let v6 = EchoSocket::open(true, identifier).ok();
         let (log, log_tried_at) = (SynLog::open(), Instant::now());
-        Ok(Self { v4, v6, connects: Connects::default(), log, log_tried_at })
+        let (connects, witnesses) = (Connects::default(), BTreeSet::new());
+        Ok(Self { v4, v6, connects, source: None, witnesses, log, log_tried_at })
+    }
+
+    /// Has hosts of this list probed from the address that this node's clients have there. Witnesses may
+    /// have no way back to it.
+    pub fn set_list(&mut self, list: &WatchList) {
+        self.source = list.clients.own;
+        self.witnesses = list.witnesses.iter().copied().filter(|host| !list.has(host)).collect();
     }
 
     /// Sends probes. Returns the hosts whose echo could not be sent, for a reason on this node.
     pub fn send(&mut self, orders: &[Order]) -> Vec<IpAddr> {
-        let (mut to_v4, mut to_v6) = (Vec::new(), Vec::new());
+        let (mut to_v4, mut from_source, mut to_v6) = (Vec::new(), Vec::new(), Vec::new());
+        let has_source = |host: &IpAddr| {
+            self.source.is_some() && host.is_ipv4() && !self.witnesses.contains(host)
+        };
         for order in orders {
             match *order {
+                Order::Echo { host, sequence } if has_source(&host) => {
+                    from_source.push((host, sequence));
+                }
                 Order::Echo { host, sequence } if host.is_ipv4() => to_v4.push((host, sequence)),
                 Order::Echo { host, sequence } => to_v6.push((host, sequence)),
-                Order::Connect { server, patience } => self.connects.start(server, patience),
+                Order::Connect { server, patience } => {
+                    self.connects.start(server, self.source, patience);
+                }
             }
         }
-        let mut unsent = self.v4.send(&to_v4);
+        let mut unsent = self.v4.send(&to_v4, None);
+        unsent.extend(self.v4.send(&from_source, self.source));
         match &self.v6 {
-            Some(v6) => unsent.extend(v6.send(&to_v6)),
+            Some(v6) => unsent.extend(v6.send(&to_v6, None)),
             None => unsent.extend(to_v6.into_iter().map(|(host, _)| host)),
         }
         unsent
@@ -160,7 +182,36 @@ impl ProbeSockets {
 
 #[cfg(test)]
 mod tests {
+    use vip::liveness::ClientSources;
+
     use super::*;
+
+    #[test]
+    fn echoes_to_hosts_come_from_the_address_that_clients_have_and_to_witnesses_from_any() {
+        let mut sockets = match ProbeSockets::open() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return,
+            opened => opened.unwrap(),
+        };
+        let [host, witness] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let order = |host| Order::Echo { host, sequence: 7 };
+        // From one that the kernel doesn't have, nothing can be sent.
+        for (own, expected) in [("127.0.0.9", 2), ("192.0.2.1", 1)] {
+            let clients = ClientSources { own: Some(own.parse().unwrap()), are_kept: false };
+            sockets.set_list(&WatchList {
+                witnesses: vec![witness],
+                clients,
+                ..Default::default()
+            });
+            sockets.send(&[order(host), order(witness)]);
+            let mut heard = Vec::new();
+            let end = Instant::now() + Duration::from_millis(500);
+            while heard.len() < 2 && Instant::now() < end {
+                sockets.wait(Duration::from_millis(50));
+                heard.extend(sockets.receive());
+            }
+            assert_eq!(heard.len(), expected, "{own}");
+        }
+    }
 
     #[test]
     fn loopback_answers_echoes_of_both_families() {

@@ -413,6 +413,34 @@ fn a_silent_host_without_a_port_that_no_echo_can_be_sent_to_any_more_is_in_use_a
     assert_eq!((status.suspected, status.dead), (0, 0));
 }
 
+/// Something on the way admits clients' addresses alone.
+#[test]
+fn a_host_that_was_never_heard_and_serves_clients_is_not_suspected_at_the_first_look() {
+    for (has_clients, are_kept) in [(true, false), (false, true)] {
+        let mut world = World::new(3, 1, 1);
+        let peer = world.peer(1);
+        (peer.answers_echoes, peer.drops_connects) = (false, true);
+        world.list.hosts[1].has_clients = has_clients;
+        world.list.clients.are_kept = are_kept;
+        world.set_list();
+        world.run_for(ms(600_000));
+        assert_eq!(world.verdicts, []);
+        let is_connect = |(_, order): &&(_, Order)| matches!(order, Order::Connect { .. });
+        let connects = world.orders.iter().filter(is_connect).count();
+        assert!((2..12).contains(&connects), "{connects}");
+        // What clients report counts, but where nothing can end it, not for ever.
+        world.lose_syns(1..=1, 10, ms(1000));
+        assert_eq!(world.liveness.status().suspected, 1);
+        world.run_for(ms(310_000));
+        assert_eq!(world.liveness.status().suspected, usize::from(!are_kept));
+        // One that was heard is suspected as ever.
+        *world.peer(1) = world::Peer::default();
+        world.run_for(ms(130_000));
+        assert_eq!(world.liveness.status().suspected, 0);
+        assert_eq!(world.cut_power(1..2).len(), 1);
+    }
+}
+
 #[test]
 fn a_look_without_a_result_is_repeated() {
     let mut world = World::new(3, 1, 1);

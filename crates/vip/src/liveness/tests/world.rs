@@ -32,6 +32,8 @@ pub(super) struct Peer {
     pub(super) policed: f64,
     /// This node may send it no echo.
     pub(super) is_barred: bool,
+    /// A firewall drops this node's own connections to it.
+    pub(super) drops_connects: bool,
     /// It is a container of this node, which needs no link.
     pub(super) is_local: bool,
 }
@@ -45,6 +47,7 @@ impl Default for Peer {
             busy: BTreeSet::new(),
             policed: 0.0,
             is_barred: false,
+            drops_connects: false,
             is_local: false,
         }
     }
@@ -95,9 +98,10 @@ impl World {
             in_use: true,
             is_elsewhere: true,
             connect_to: vec![(host(number), 80).into()],
+            has_clients: false,
         });
         let witnesses: Vec<_> = (0..witnesses).map(|number| host(60_000 + number)).collect();
-        let list = WatchList { hosts: watched.collect(), witnesses };
+        let list = WatchList { hosts: watched.collect(), witnesses, ..WatchList::default() };
         let all = list.hosts.iter().map(|watched| watched.host);
         let peers = all.chain(list.witnesses.iter().copied()).map(|at| (at, Peer::default()));
         let mut world = Self {
@@ -243,7 +247,10 @@ impl World {
             }
             Order::Echo { .. } => {}
             Order::Connect { server, patience } => {
-                let can = has_way && peer.has_power && !peer.busy.contains(&server.port());
+                let can = has_way
+                    && peer.has_power
+                    && !peer.drops_connects
+                    && !peer.busy.contains(&server.port());
                 let (round_trip, loss) = (peer.round_trip, self.loss);
                 // The kernel sends the SYN again.
                 let mut arrives = |sent: &Duration| {
