@@ -335,6 +335,7 @@ impl Global {
         let names = file.names.resolve()?;
         let listen = names.vips.iter().flat_map(|vips| &vips.listen);
         policy.listen = listen.map(SocketAddr::ip).collect();
+        policy.upstreams = names.upstreams.iter().map(SocketAddr::ip).collect();
         let probe = file.probe.resolve()?;
         let lost_syns = match probe.mode {
             ProbeMode::Act | ProbeMode::Observe => LostSyns::Logged,
@@ -445,6 +446,31 @@ mod tests {
         let flags = command.get_arguments().filter_map(clap::Arg::get_long);
         for flag in flags.filter(|flag| !own.contains(flag)) {
             assert!(values.iter().any(|(known, _)| *known == flag), "--{flag} is passed to nobody");
+        }
+    }
+
+    #[test]
+    fn no_app_may_take_an_address_that_the_configuration_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vipd.toml");
+        let text = r#"
+            [cluster]
+            addresses = ["10.9.0.1", "10.9.1.0/24"]
+            [names]
+            listen = ["198.51.100.7"]
+            forward = true
+            upstreams = ["10.9.2.1", "10.9.2.2:5353"]
+        "#;
+        std::fs::write(&path, text).unwrap();
+        let config = format!("--config={}", path.display());
+        let global = CommandLine::parse_from(["vipd".to_owned(), config]).global;
+        let policy = global.resolve_node_config().unwrap().policy;
+        let app = (&vip::SourceId::default(), "/a");
+        let (node, cluster) = (vip::NodeFacts::default(), vip::ClusterFacts::default());
+        for address in ["10.9.0.1", "10.9.1.7", "198.51.100.7", "10.9.2.1", "10.9.2.2"] {
+            let at = (address.parse().unwrap(), None);
+            let admitted = policy.admit(app, at, vip::Past::New, &node, &cluster);
+            assert!(admitted.is_err(), "{address}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use marathon::client::{Client, ClientConfig, plain_client};
 use vip::naming::VipName;
-use vip::{AddressRefusal, ClusterFacts, NodeFacts, Policy, Reservation, SourcePath};
+use vip::{AddressRefusal, ClusterFacts, NodeFacts, Past, Policy, Reservation, SourcePath};
 
 use crate::admin::HoldFiles;
 use crate::config::{AgentSettings, Config, KeyError, Marathon, Relays};
@@ -152,7 +152,7 @@ fn refusal_of(next: &Policy, only: Option<&SourceId>, vip: &VipReport) -> Option
         let unknown = SourceId::from("");
         let app = (source.unwrap_or(&unknown), &**app);
         let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
-        let why = next.admit(app, (address, name.as_ref()), true, &node, &cluster).err()?;
+        let why = next.admit(app, (address, name.as_ref()), Past::Served, &node, &cluster).err()?;
         // Where the app's Marathon isn't known, it may be the one that owns the VIP.
         let may_be_owner = source.is_none() && names_source(&why);
         refusal = Some(why).filter(|_| !may_be_owner);

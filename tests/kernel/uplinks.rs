@@ -258,6 +258,34 @@ fn a_vpn_that_comes_and_goes_takes_no_connection_away() {
     connect_all(&places, &[1, 2]);
 }
 
+/// As a routing daemon has it that announces addresses of `lo`.
+#[test]
+fn a_served_vip_that_is_added_to_lo_takes_no_connection_away() {
+    let (places, _) = node();
+    number_uplink(1);
+    number_uplink(2);
+    let folder = tempfile::tempdir_in("/run").unwrap();
+    let _agent = agent(&folder);
+    let mut clients = connect_all(&places, &[1, 2]);
+    let all = [1, 2].into_iter().flat_map(vip).map(|vip| vip.ip());
+    let change = |what: &str| {
+        for vip in all.clone() {
+            let length = if vip.is_ipv4() { 32 } else { 128 };
+            netns::run_tool("ip", &format!("addr {what} {vip}/{length} dev lo"));
+        }
+    };
+    for what in ["add", "del"] {
+        change(what);
+        for _ in 0..8 {
+            all_work(&mut clients, &format!("after {what}"));
+            thread::sleep(Duration::from_millis(500));
+        }
+        connect_all(&places, &[1, 2]);
+        let shown = netns::run_tool("ip", "-br addr show dev vipd0");
+        assert!(all.clone().all(|vip| shown.contains(&vip.to_string())), "{what}: {shown}");
+    }
+}
+
 /// The firewall's own rules, as in `/etc/nftables.conf`.
 const FIREWALL: &str = "
     flush ruleset

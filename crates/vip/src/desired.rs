@@ -15,7 +15,7 @@ use crate::nft::{Modes, Translation};
 use crate::policy::AddressRefusal;
 use crate::select::{Selection, select_servers};
 use crate::{
-    AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Policy, Protocol,
+    AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Past, Policy, Protocol,
     TableDoubt, Verdict, Vip,
 };
 
@@ -173,8 +173,13 @@ pub fn decide(
     for claim in claims {
         let app = (&claim.source, &*claim.label.app.id);
         let at = (claim.vip.address, claim.name.as_ref());
-        let serves = ours.contains(&at.0) || served.contains(&at.0);
-        match policy.admit(app, at, serves, &observed.node, cluster) {
+        let has_served = ours.contains(&at.0) || served.contains(&at.0);
+        let past = match (has_served, observed.addresses.contains_key(&at.0)) {
+            (false, _) => Past::New,
+            (true, false) => Past::Served,
+            (true, true) => Past::Bound,
+        };
+        match policy.admit(app, at, past, &observed.node, cluster) {
             Ok(objection) => {
                 objections.extend(objection.map(|objection| (at.0, objection)));
                 permitted.push(claim);

@@ -58,7 +58,7 @@ pub use local::{Local, LocalServers};
 pub use nft::Nft;
 pub use observed::{Bound, Link, LocalRoute, Observed, ObservedServer, ObservedService, Servers};
 pub use plan::{Op, Outcome, Plan, Scope};
-pub use policy::{AddressRefusal, Policy, Reservation, SourcePath};
+pub use policy::{AddressRefusal, Past, Policy, Reservation, SourcePath};
 pub use printable::{Printable, escape_json, is_unprintable};
 pub use reserved::{NotReservable, Reserved};
 pub use select::{LeftOut, Member, Selection, select_servers};

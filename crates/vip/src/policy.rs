@@ -28,6 +28,9 @@ pub struct Policy {
     /// The addresses at which the node's name server answers (`[names]` of the configuration).
     #[serde(skip)]
     pub listen: Vec<IpAddr>,
+    /// The servers that the node's name server asks about other names (`[names]` of the configuration).
+    #[serde(skip)]
+    pub upstreams: Vec<IpAddr>,
     /// The endpoint to use for real servers on this node (`[node]` of the configuration).
     #[serde(skip)]
     pub local_servers: LocalServers,
@@ -75,6 +78,17 @@ impl fmt::Display for Reservation {
     }
 }
 
+/// The past of an address as a VIP of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// It never served.
+    New,
+    /// It served.
+    Served,
+    /// It served, and our interface holds it still.
+    Bound,
+}
+
 /// The reason why an address may not be a VIP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressRefusal {
@@ -102,6 +116,12 @@ pub enum AddressRefusal {
          {0} itself in vip.allow, beside the prefixes of all other VIPs"
     )]
     Resolver(IpAddr),
+    /// An address of a server that the node's name server asks.
+    #[error(
+        "{0} is a server that vipd's name server asks ([names] upstreams): if this VIP is to be that \
+         server, put {0} itself in vip.allow, beside the prefixes of all other VIPs"
+    )]
+    Upstream(IpAddr),
     /// The address at which the node's name server answers.
     #[error("{0} is the address of this node's name server ([names] listen)")]
     NameServer(IpAddr),
@@ -129,8 +149,9 @@ impl Policy {
     /// Checks that `app` of a source may claim `address` as a VIP. A `name` has its address by the
     /// settings of names, so it needs no other permission to lie there.
     ///
-    /// An address that `serves` already stays although something new on the node or in the cluster
-    /// speaks against it, which is returned: a route, a resolver, the address of a container.
+    /// An address that serves already stays although something new on the node or in the cluster speaks
+    /// against it, which is returned: a route, a resolver, the address of a container. So does one that
+    /// our interface holds when another one gets it, too: packets to it come to this node as before.
     ///
     /// # Errors
     /// Returns the most fundamental reason for the refusal.
@@ -138,11 +159,11 @@ impl Policy {
         &self,
         (source, app): (&SourceId, &str),
         (address, name): (IpAddr, Option<&VipName>),
-        serves: bool,
+        past: Past,
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<Option<AddressRefusal>, AddressRefusal> {
-        self.check_always(address, node, cluster)?;
+        self.check_always(address, past, node, cluster)?;
         let covering = self.allow.iter().filter(|prefix| prefix.contains(&address));
         let allowed = covering.clone().next().is_some();
         if !self.allow.is_empty() && !allowed && name.is_none() {
@@ -153,8 +174,12 @@ impl Policy {
         let is_named =
             covering.clone().any(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
         let route = node.routes.iter().find(|(net, _)| net.contains(&address));
-        let objection = if node.resolvers.contains(&address) && !is_named {
+        let objection = if node.own.contains(&address) {
+            Some(AddressRefusal::OwnAddress(address))
+        } else if node.resolvers.contains(&address) && !is_named {
             Some(AddressRefusal::Resolver(address))
+        } else if self.upstreams.contains(&address) && !is_named {
+            Some(AddressRefusal::Upstream(address))
         } else if cluster.tasks.contains(&address) {
             Some(AddressRefusal::Task(address))
         } else {
@@ -162,15 +187,17 @@ impl Policy {
             route.map(|(net, link)| AddressRefusal::Routed(address, *net, link.clone()))
         };
         match objection {
-            Some(refusal) if !serves => Err(refusal),
+            Some(refusal) if past == Past::New => Err(refusal),
             objection => Ok(objection),
         }
     }
 
-    /// Refuses addresses that are never VIPs, whatever the configuration says.
+    /// Refuses addresses that are never VIPs, whatever the configuration says. One of this node's own is
+    /// cut off when it is bound as a VIP, not when it is bound already.
     fn check_always(
         &self,
         address: IpAddr,
+        past: Past,
         node: &NodeFacts,
         cluster: &ClusterFacts,
     ) -> Result<(), AddressRefusal> {
@@ -179,7 +206,7 @@ impl Policy {
         {
             return Err(AddressRefusal::Special(address, special));
         }
-        if node.own.contains(&address) {
+        if node.own.contains(&address) && past != Past::Bound {
             return Err(AddressRefusal::OwnAddress(address));
         }
         if self.is_of_cluster(address) || cluster.nodes.contains(&address) {
@@ -259,7 +286,7 @@ mod tests {
     ) -> Result<(), AddressRefusal> {
         let app = (&SourceId::from("main"), app);
         let at = (address.parse().unwrap(), None);
-        policy.admit(app, at, false, node, &ClusterFacts::default()).map(drop)
+        policy.admit(app, at, Past::New, node, &ClusterFacts::default()).map(drop)
     }
 
     fn plain(address: &str) -> Result<(), AddressRefusal> {
@@ -324,7 +351,9 @@ mod tests {
         let (node, cluster) = in_use(("172.17.0.0/16", "docker0"), "10.0.0.53");
         let app = (&SourceId::default(), "/a");
         let refusal = |address| {
-            Policy::default().admit(app, (ip(address), None), false, &node, &cluster).unwrap_err()
+            Policy::default()
+                .admit(app, (ip(address), None), Past::New, &node, &cluster)
+                .unwrap_err()
         };
         assert!(matches!(refusal("10.0.0.1"), AddressRefusal::OwnAddress(_)));
         assert!(matches!(refusal("10.0.0.2"), AddressRefusal::OtherNode(_)));
@@ -337,29 +366,35 @@ mod tests {
         let re_admitted =
             Policy { allow: vec!["172.17.0.0/24".parse().unwrap()], ..Policy::default() };
         assert_eq!(
-            re_admitted.admit(app, (ip("172.17.0.2"), None), false, &node, &cluster),
+            re_admitted.admit(app, (ip("172.17.0.2"), None), Past::New, &node, &cluster),
             Ok(None)
         );
-        assert!(re_admitted.admit(app, (ip("10.0.0.1"), None), true, &node, &cluster).is_err());
+        assert!(
+            re_admitted.admit(app, (ip("10.0.0.1"), None), Past::Served, &node, &cluster).is_err()
+        );
     }
 
     #[test]
     fn what_serves_stays_unless_it_may_never_be_a_vip() {
         let (node, cluster) = in_use(("3.0.0.0/8", "tun0"), "4.4.0.53");
         let app = (&SourceId::default(), "/a");
-        let admit = |policy: &Policy, address: &str, serves: bool| {
-            policy.admit(app, (ip(address), None), serves, &node, &cluster)
+        let admit = |policy: &Policy, address: &str, past: Past| {
+            policy.admit(app, (ip(address), None), past, &node, &cluster)
         };
         let policy = Policy::default();
         for address in ["3.3.0.6", "4.4.0.53", "9.0.1.3"] {
-            let refusal = admit(&policy, address, false).unwrap_err();
-            assert_eq!(admit(&policy, address, true), Ok(Some(refusal)), "{address}");
+            let refusal = admit(&policy, address, Past::New).unwrap_err();
+            assert_eq!(admit(&policy, address, Past::Served), Ok(Some(refusal)), "{address}");
         }
+        // Binding it cuts the node off, and it is bound.
+        let own = AddressRefusal::OwnAddress(ip("10.0.0.1"));
+        assert_eq!(admit(&policy, "10.0.0.1", Past::Bound), Ok(Some(own)));
+        assert!(admit(&policy, "10.0.0.2", Past::Bound).is_err());
         let policy = Policy { cluster: vec!["10.5.0.0/24".parse().unwrap()], ..Policy::default() };
         for address in
             ["10.0.0.1", "10.0.0.2", "10.5.0.7", "10.0.0.9", "10.0.0.254", "10.0.0.255", "0.0.0.0"]
         {
-            assert!(admit(&policy, address, true).is_err(), "{address}");
+            assert!(admit(&policy, address, Past::Served).is_err(), "{address}");
         }
         // A narrower prefix that is free for VIPs is an exception.
         let free = Policy {
@@ -367,16 +402,23 @@ mod tests {
             allow: vec!["10.200.0.0/16".parse().unwrap()],
             ..Policy::default()
         };
-        assert_eq!(admit(&free, "10.200.0.6", false), Ok(None));
-        assert!(admit(&free, "10.201.0.6", true).is_err());
+        assert_eq!(admit(&free, "10.200.0.6", Past::New), Ok(None));
+        assert!(admit(&free, "10.201.0.6", Past::Served).is_err());
         // The operator's settings are obeyed at once.
         let elsewhere = Policy { allow: vec!["5.0.0.0/8".parse().unwrap()], ..Policy::default() };
-        assert!(admit(&elsewhere, "3.3.0.6", true).is_err());
+        assert!(admit(&elsewhere, "3.3.0.6", Past::Served).is_err());
+        // So is a server that the name server asks.
+        let asks = Policy { upstreams: vec![ip("5.3.0.53")], ..Policy::default() };
+        let asked = AddressRefusal::Upstream(ip("5.3.0.53"));
+        assert_eq!(admit(&asks, "5.3.0.53", Past::New), Err(asked.clone()));
+        assert_eq!(admit(&asks, "5.3.0.53", Past::Served), Ok(Some(asked)));
+        let named = Policy { allow: vec!["5.3.0.53/32".parse().unwrap()], ..asks };
+        assert_eq!(admit(&named, "5.3.0.53", Past::New), Ok(None));
         // A prefix that happens to cover a resolver doesn't give it away; its own address does.
         let allow =
             |prefix: &str| Policy { allow: vec![prefix.parse().unwrap()], ..policy.clone() };
-        assert!(admit(&allow("4.4.0.0/16"), "4.4.0.53", false).is_err());
-        assert_eq!(admit(&allow("4.4.0.53/32"), "4.4.0.53", false), Ok(None));
+        assert!(admit(&allow("4.4.0.0/16"), "4.4.0.53", Past::New).is_err());
+        assert_eq!(admit(&allow("4.4.0.53/32"), "4.4.0.53", Past::New), Ok(None));
     }
 
     #[test]
@@ -420,7 +462,7 @@ mod tests {
             let (name, at) = (name.parse().unwrap(), address.parse().unwrap());
             let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
             let app = (&SourceId::from("m"), app);
-            policy.admit(app, (at, Some(&name)), false, &node, &cluster).is_ok()
+            policy.admit(app, (at, Some(&name)), Past::New, &node, &cluster).is_ok()
         };
         assert!(admit("/shop/web", "shop-web.marathon", "12.0.0.1"));
         assert!(!admit("/evil", "shop-web.marathon", "12.0.0.1"));

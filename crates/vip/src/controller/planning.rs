@@ -118,7 +118,7 @@ impl Controller {
         }
         let mut plan = Plan::new(&observed, &desired, scope, &self.config.node);
         plan.forget_flows_beside(addresses, model, desired.modes);
-        self.note_served(addresses, &observed, &desired);
+        self.note_served(addresses, &observed, &desired, now);
         self.remember_decision(addresses, desired, &plan);
         let (services, conflicts) = (self.decided.all_services(), &self.conflicts);
         self.states.note_decision(addresses, services, conflicts, now);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Controller, Mode};
 use crate::{Desired, Observed, Scope};
@@ -31,30 +32,34 @@ impl Controller {
         addresses: &BTreeSet<IpAddr>,
         observed: &Observed,
         desired: &Desired,
+        now: Duration,
     ) {
-        let held: BTreeSet<_> = observed.our_services().map(|(vip, _)| vip.address).collect();
+        let mut held: BTreeSet<_> = observed.our_services().map(|(vip, _)| vip.address).collect();
         let wanted: BTreeSet<_> = desired.services.keys().map(|vip| vip.address).collect();
         for address in addresses {
             if held.contains(address) && wanted.contains(address) {
                 self.served_changed |= self.served.insert(*address);
             }
         }
-        self.forget_served(addresses, desired, &wanted);
+        held.extend(&wanted);
+        held.extend(self.lingering.iter().filter(|(_, until)| *until > now).map(|(at, _)| at));
+        self.forget_served(addresses, desired, &held);
     }
 
-    /// Forgets those of these addresses that no app wants. While something isn't known none is
-    /// forgotten, nor is one that a service of another owner stands in the way of.
+    /// Forgets those of these addresses that are not in `held`: no app wants them, no service is left on
+    /// them, and they don't linger. An app that is deployed anew meanwhile has them as before. While something
+    /// isn't known none is forgotten, nor is one that a service of another owner stands in the way of.
     fn forget_served(
         &mut self,
         addresses: &BTreeSet<IpAddr>,
         desired: &Desired,
-        wanted: &BTreeSet<IpAddr>,
+        held: &BTreeSet<IpAddr>,
     ) {
         let is_whole = self.scope() == Scope::Complete && desired.doubt.is_none();
         if !is_whole || self.mode() != Mode::Acting {
             return;
         }
-        for address in addresses.difference(wanted) {
+        for address in addresses.difference(held) {
             self.served_changed |= self.served.remove(address);
         }
     }

@@ -305,9 +305,9 @@ fn a_suspended_vip_counts_as_such_whatever_stands_in_its_way() {
 }
 
 #[test]
-fn a_vip_that_becomes_an_address_of_the_node_is_withdrawn() {
+fn a_vip_that_becomes_a_gateway_of_the_node_is_withdrawn() {
     let mut world = World::settled(&[("/web", web())]);
-    let node = NodeFacts { own: ["3.3.0.6".parse().unwrap()].into(), ..NodeFacts::default() };
+    let node = NodeFacts { gateways: ["3.3.0.6".parse().unwrap()].into(), ..NodeFacts::default() };
     world.state().node = node;
     world.pass(seconds(30));
     assert_eq!(world.weights(WEB), one(A, 0));

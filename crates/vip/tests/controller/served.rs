@@ -44,7 +44,9 @@ fn rebooted(served: &[IpAddr], node: NodeFacts) -> World {
 #[test]
 fn what_serves_stays_whatever_appears() {
     let resolver = NodeFacts { resolvers: [address()].into(), ..NodeFacts::default() };
-    for node in [routed(), resolver] {
+    // As for a routing daemon, which announces addresses of `lo`.
+    let own = NodeFacts { own: [address()].into(), ..NodeFacts::default() };
+    for node in [routed(), resolver, own] {
         let mut world = World::settled(&[("/web", web())]);
         let served = world.weights(WEB);
         assert_eq!(world.controller.served(), &[address()].into());
@@ -70,6 +72,9 @@ fn what_serves_stays_whatever_appears() {
 #[test]
 fn a_node_that_starts_again_decides_as_before() {
     assert!(rebooted(&[address()], routed()).weights(WEB).is_some());
+    // Of another interface it is not to be taken away.
+    let own = NodeFacts { own: [address()].into(), ..NodeFacts::default() };
+    assert_eq!(rebooted(&[address()], own).weights(WEB), None);
     let world = rebooted(&[], routed());
     assert_eq!(world.weights(WEB), None);
     assert!(world.controller.served().is_empty());
@@ -94,6 +99,28 @@ fn what_no_app_wants_any_more_is_new_when_it_comes_back() {
     assert!(world.controller.served().is_empty());
     world.state().node = routed();
     world.pass(seconds(30));
+    world.app("/web", Some(web()));
+    assert_eq!(world.weights(WEB), None);
+}
+
+/// As when a pipeline deletes an app and deploys it anew.
+#[test]
+fn what_lingers_is_not_new_when_it_comes_back() {
+    let mut world = World::settled(&[("/web", web())]);
+    world.state().node = routed();
+    world.pass(seconds(30));
+    assert!(note(&world).contains("it serves already"), "{}", note(&world));
+    world.app("/web", None);
+    world.pass(seconds(20));
+    assert_eq!(world.weights(WEB), None);
+    assert!(world.state().addresses.contains_key(&address()), "it lingers");
+    world.app("/web", Some(web()));
+    assert!(world.weights(WEB).is_some());
+    assert!(note(&world).contains("it serves already"), "{}", note(&world));
+    // Over the end of a lingering, and of one that begins anew.
+    world.app("/web", None);
+    world.pass(seconds(200));
+    assert!(world.controller.served().is_empty());
     world.app("/web", Some(web()));
     assert_eq!(world.weights(WEB), None);
 }
