@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::backlog::{Backlog, Untaken};
 use super::core::{RelayCore, RelayStep};
 use super::notices::{Notice, condition_notices};
-use super::waiting::Together;
+use super::waiting::{PieceCache, Pieces, Together};
 use crate::sources::marathon::connection::Connection;
 use crate::sources::marathon::messages::Message;
 
@@ -36,6 +36,7 @@ pub(super) struct Hub {
     /// nothing twice.
     batches: broadcast::Sender<Batch>,
     backlog: Mutex<Backlog>,
+    pieces: Mutex<PieceCache>,
     /// The least that a stream must have reached, in the length of all records that were published.
     least: AtomicU64,
     comment: Segment,
@@ -48,6 +49,8 @@ pub(super) struct Hub {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) first: Start,
+    /// The same snapshot in pieces, unless there are too many others.
+    pub(super) pieces: Option<Arc<Pieces>>,
     pub(super) batches: broadcast::Receiver<Batch>,
     /// The length of all records that were published before.
     pub(super) end: u64,
@@ -57,10 +60,10 @@ impl Hub {
     pub(super) fn new(core: RelayCore, name: &str) -> Arc<Self> {
         let (batches, _) = broadcast::channel(caps::RELAY_BATCHES);
         let comment = Segment::comment("waiting");
-        let (core, backlog) = (Mutex::new(core), Mutex::default());
+        let (core, backlog, pieces) = (Mutex::new(core), Mutex::default(), Mutex::default());
         let least = AtomicU64::new(0);
         let (start, name) = (Instant::now(), name.to_owned());
-        Arc::new(Self { core, batches, backlog, least, comment, start, name })
+        Arc::new(Self { core, batches, backlog, pieces, least, comment, start, name })
     }
 
     /// Returns what the relay knows. Locked for a moment only.
@@ -83,7 +86,14 @@ impl Hub {
         let mut core = self.core();
         let first = core.start_stream(position, scope, now)?;
         let end = self.backlog().end();
-        Some(Subscription { first, batches: self.batches.subscribe(), end })
+        let pieces = match first.is_resumed {
+            true => None,
+            false => {
+                let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+                pieces.get(&first.segments)
+            }
+        };
+        Some(Subscription { first, pieces, batches: self.batches.subscribe(), end })
     }
 
     /// Returns a comment, for a stream that has nothing else to say.

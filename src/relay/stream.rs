@@ -147,7 +147,7 @@ pub(super) fn body_of(subscription: Subscription, setup: StreamSetup) -> Body {
 
 impl AgentStream {
     fn new(subscription: Subscription, setup: StreamSetup) -> Self {
-        let Subscription { first, batches, end } = subscription;
+        let Subscription { first, pieces, batches, end } = subscription;
         // `hello` comes at once, so that the agent knows that it is served.
         let hello = setup.encoding.bytes_of(&first.hello);
         let rest = match setup.encoding {
@@ -158,15 +158,17 @@ impl AgentStream {
         let mut stream = Self { rest, waiting, batches: None, end, setup, turn };
         if first.is_resumed {
             stream.turn = Turn::Over;
-            stream.begin(first, batches, end);
+            stream.begin(Subscription { first, pieces, batches, end });
         }
         stream
     }
 
-    fn begin(&mut self, start: Start, batches: broadcast::Receiver<Batch>, at: u64) {
-        let Start { segments, end, .. } = start;
-        self.waiting = Waiting { shared: Shared::Start(segments), next: 0, last: Some(end) };
-        (self.batches, self.end) = (Some(batches), at);
+    fn begin(&mut self, subscription: Subscription) {
+        let Subscription { first: Start { segments, end: last, .. }, pieces, batches, end } =
+            subscription;
+        let shared = pieces.map_or(Shared::Start(segments), Shared::Pieces);
+        self.waiting = Waiting { shared, next: 0, last: Some(last) };
+        (self.batches, self.end) = (Some(batches), end);
     }
 
     /// Waits for the next bytes. None: the agent is too slow, and has to open another stream.
@@ -212,14 +214,14 @@ impl AgentStream {
         let mut piece = std::mem::take(&mut self.rest);
         let mut joined = BytesMut::new();
         while let Some(next) = self.waiting.pop(scope, encoding) {
+            if piece.len().max(joined.len()) + next.len() > PIECE {
+                self.rest = next;
+                break;
+            }
             if joined.is_empty() {
                 let length = piece.len() + next.len() + self.waiting.rest_of_piece(encoding);
                 joined.reserve(length.min(PIECE));
                 joined.extend_from_slice(&piece);
-            }
-            if joined.len() + next.len() > PIECE {
-                self.rest = next;
-                break;
             }
             joined.extend_from_slice(&next);
         }
@@ -240,8 +242,7 @@ impl AgentStream {
         let sending = Sending::new(&self.setup.counts, permit);
         self.turn = Turn::Has { since: Instant::now(), _sending: sending };
         let subscription = self.setup.hub.subscribe(None, self.setup.scope)?;
-        let Subscription { first, batches, end } = subscription;
-        self.begin(first, batches, end);
+        self.begin(subscription);
         Some(())
     }
 
@@ -365,6 +366,20 @@ mod tests {
         assert_eq!(taken[0], expected);
         assert_eq!(taken[0], taken[1]);
         assert_eq!(taken[0].as_ptr(), taken[1].as_ptr());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_is_cut_once_for_all_streams_that_take_it() {
+        let hub = hub_with_apps(1000);
+        let snapshots = Arc::new(Semaphore::new(3));
+        let mut streams: Vec<_> = (0..3).map(|_| open_stream(&hub, &snapshots)).collect();
+        let mut first = Vec::new();
+        for stream in &mut streams {
+            assert!(stream.next_bytes().await.unwrap().starts_with(b"event: hello"));
+            first.push(stream.next_bytes().await.unwrap());
+        }
+        assert_eq!(first[0].len(), PIECE);
+        assert!(first.iter().all(|piece| piece.as_ptr() == first[0].as_ptr()));
     }
 
     /// A reading with many changes is published at a time, and no agent can have taken it yet.

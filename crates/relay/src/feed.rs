@@ -279,13 +279,17 @@ impl Feed {
         let first = position.and_then(|position| self.first_after(position));
         let is_resumed = first.is_some();
         let hello = Hello { schema: SCHEMA, epoch: self.epoch.clone(), resumed: is_resumed };
-        let hello = self.encode_passing(&Record::Hello(hello));
+        let passing = |record: &Record| Segment::stored(record.to_sse(&self.epoch, self.last));
+        let hello = passing(&Record::Hello(hello));
         let (segments, end) = match first {
             Some(first) => {
                 let missed = segments_for(scope, self.recent.iter().skip(first));
-                (missed, self.encode_passing(&Record::Heartbeat(status)))
+                (missed, passing(&Record::Heartbeat(status)))
             }
-            None => (self.snapshot(scope), self.encode_passing(&Record::Complete(status))),
+            None => {
+                let end = passing(&Record::Complete(status));
+                (self.snapshot(scope), end)
+            }
         };
         Some(Start { hello, segments, end, is_resumed })
     }
