@@ -164,10 +164,10 @@ impl AgentStream {
     }
 
     fn begin(&mut self, subscription: Subscription) {
-        let Subscription { first: Start { segments, end: last, .. }, pieces, batches, end } =
-            subscription;
+        let Subscription { first, pieces, batches, end } = subscription;
+        let Start { segments, announced, end: last, .. } = first;
         let shared = pieces.map_or(Shared::Start(segments), Shared::Pieces);
-        self.waiting = Waiting { shared, next: 0, last: Some(last) };
+        self.waiting = Waiting { shared, next: 0, announced, last: Some(last) };
         (self.batches, self.end) = (Some(batches), end);
     }
 

@@ -122,17 +122,19 @@ pub(super) struct Waiting {
     pub(super) shared: Shared,
     /// The index of the first one that is not taken.
     pub(super) next: usize,
-    /// What comes after them.
+    /// What comes after them...
+    pub(super) announced: Option<Segment>,
+    /// ...and at the end.
     pub(super) last: Option<Segment>,
 }
 
 impl Waiting {
     pub(super) fn nothing() -> Self {
-        Self { shared: Shared::Start(Arc::default()), next: 0, last: None }
+        Self { shared: Shared::Start(Arc::default()), next: 0, announced: None, last: None }
     }
 
     pub(super) fn batch(together: Arc<Together>) -> Self {
-        Self { shared: Shared::Batch(together), next: 0, last: None }
+        Self { shared: Shared::Batch(together), next: 0, announced: None, last: None }
     }
 
     /// Returns the length of what is left, at most that of a piece.
@@ -147,7 +149,8 @@ impl Waiting {
             }
             Shared::Batch(_) => return PIECE,
         };
-        for segment in segments.iter().skip(self.next).chain(&self.last) {
+        let rest = segments.iter().skip(self.next);
+        for segment in rest.chain(&self.announced).chain(&self.last) {
             length += encoding.bytes_of(segment).len();
             if length >= PIECE {
                 return PIECE;
@@ -182,7 +185,8 @@ impl Waiting {
                 },
             };
             let Some(segment) = segment else {
-                return self.last.take().map(|last| encoding.bytes_of(&last));
+                let after = self.announced.take().or_else(|| self.last.take());
+                return after.map(|after| encoding.bytes_of(&after));
             };
             self.next += 1;
             return Some(encoding.bytes_of(segment));

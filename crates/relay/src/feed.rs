@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use marathon::{Labels, Spec, Workload, WorkloadKey};
 
+use crate::announced::Announced;
 use crate::record::{Epoch, Hello, Position, Record, SCHEMA};
 use crate::segment::{Encoder, Segment};
 use crate::status::MarathonStatus;
@@ -55,6 +57,7 @@ pub struct Feed {
     /// The latest records without a gap, for receivers that were away for a moment.
     recent: VecDeque<Published>,
     recent_bytes: usize,
+    announced: Announced,
     /// The latest snapshots, until something changes.
     snapshots: BTreeMap<Scope, Arc<[Segment]>>,
     /// The length of the records that receivers of each scope hold.
@@ -72,6 +75,8 @@ pub struct Start {
     pub hello: Segment,
     /// What was missed, or everything. All receivers of a snapshot share the list.
     pub segments: Arc<[Segment]>,
+    /// What was announced lately, which explains what a snapshot lacks.
+    pub announced: Option<Segment>,
     /// The relay's word on Marathon.
     pub end: Segment,
     /// The receiver gets what it has missed, and not everything.
@@ -81,7 +86,7 @@ pub struct Start {
 impl Start {
     /// Iterates over all segments in order.
     pub fn all(&self) -> impl Iterator<Item = &Segment> {
-        [&self.hello].into_iter().chain(&*self.segments).chain([&self.end])
+        [&self.hello].into_iter().chain(&*self.segments).chain(&self.announced).chain([&self.end])
     }
 }
 
@@ -97,6 +102,7 @@ impl Feed {
             is_complete: false,
             recent: VecDeque::new(),
             recent_bytes: 0,
+            announced: Announced::default(),
             snapshots: BTreeMap::new(),
             held: BTreeMap::new(),
             left_out: Arc::default(),
@@ -258,6 +264,16 @@ impl Feed {
         published
     }
 
+    /// Notes that a published record announces a change: receivers get it with their snapshots for a minute.
+    pub fn note_announced(&mut self, published: &Published, now: Duration) {
+        self.announced.note(published, now);
+    }
+
+    /// Forgets what was announced too long ago to explain anything.
+    pub fn forget_announced(&mut self, now: Duration) {
+        self.announced.forget_old(now);
+    }
+
     /// Encodes a record for whoever listens now. It has the number of the last record, and nobody
     /// gets it later.
     pub fn encode_passing(&mut self, record: &Record) -> Segment {
@@ -265,7 +281,7 @@ impl Feed {
     }
 
     /// Returns the first segments for a new receiver: `hello`, then what was published since its
-    /// position, or else everything; at the end the relay's word on Marathon. None: not everything is
+    /// position, or else everything and the latest announcements; at the end the relay's word on Marathon. None: not everything is
     /// known yet.
     pub fn start_stream(
         &mut self,
@@ -291,7 +307,8 @@ impl Feed {
                 (self.snapshot(scope), end)
             }
         };
-        Some(Start { hello, segments, end, is_resumed })
+        let announced = if is_resumed { None } else { self.announced.segment(scope) };
+        Some(Start { hello, segments, announced, end, is_resumed })
     }
 
     /// Returns the records of all apps and pods for receivers of this scope.

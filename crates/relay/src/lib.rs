@@ -23,6 +23,7 @@
 //! and says what has changed. Neither does I/O, and neither believes or doubts anything: that is up
 //! to the agent, which judges what comes from a relay as what comes from Marathon.
 
+mod announced;
 mod error;
 mod feed;
 mod mirror;

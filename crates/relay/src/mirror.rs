@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use marathon::events::Event;
 use marathon::events::sse::Frame;
+use marathon::events::{self, Event};
 use marathon::{Coverage, Snapshot, Workload, WorkloadKey};
 
 use crate::error::StreamError;
@@ -202,7 +202,11 @@ impl Mirror {
                 Change::Nothing
             }
             (Phase::Following, Record::Complete(_)) => return Err(StreamError::OutOfTurn(name)),
-            // The snapshot is sent at once, so it has the effect of an event that comes within it.
+            // They explain what the snapshot lacks.
+            (Phase::Snapshot { .. }, Record::Event(event)) if is_announcement(&event) => {
+                Change::Event(event)
+            }
+            // The snapshot is sent at once, so it has the effect of another event that comes within it.
             (
                 Phase::Snapshot { .. },
                 Record::Event(_) | Record::WholeBegins | Record::WholeEnds,
@@ -237,4 +241,10 @@ impl Mirror {
         self.phase = Phase::Snapshot { epoch, workloads: self.workloads.begin_anew() };
         Ok(Change::Nothing)
     }
+}
+
+/// Tells whether an event announces a change, which a read shows later.
+fn is_announcement(event: &Event) -> bool {
+    use events::Change::{Posted, Removed, Touched};
+    matches!(event.change, Posted(_) | Removed(_) | Touched(_))
 }

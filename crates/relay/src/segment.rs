@@ -40,6 +40,13 @@ impl Segment {
         Self { text: text.into(), deflated: deflated.into() }
     }
 
+    /// Joins segments.
+    pub(crate) fn join<'a>(segments: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let text: Vec<_> = segments.clone().map(|segment| &*segment.text).collect();
+        let deflated: Vec<_> = segments.map(|segment| &*segment.deflated).collect();
+        Self { text: text.concat().into(), deflated: deflated.concat().into() }
+    }
+
     /// Returns the record as a server-sent event.
     #[must_use]
     pub fn text(&self) -> &Bytes {

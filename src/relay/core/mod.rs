@@ -145,6 +145,7 @@ impl RelayCore {
         now: Duration,
     ) -> Option<Start> {
         let status = MarathonStatus { servers: self.servers.clone(), ..self.status(now) };
+        self.feed.forget_announced(now);
         self.feed.start_stream(position, scope, status)
     }
 
@@ -195,7 +196,7 @@ impl RelayCore {
             Message::Event { stream, event } => {
                 self.heard_at = Some(now);
                 self.progress.note_event(event.at, self.status.leader.as_ref());
-                step.published.extend(self.pass_on(&event));
+                step.published.extend(self.pass_on(&event, now));
                 Input::Event { stream, event }
             }
             Message::Ended { stream, why } => {
@@ -280,7 +281,7 @@ impl RelayCore {
 
     /// Publishes an event that agents may act on before the relay has read anything: bad news, and
     /// announcements, which tell them later why something went.
-    fn pass_on(&mut self, event: &Event) -> Option<Published> {
+    fn pass_on(&mut self, event: &Event, now: Duration) -> Option<Published> {
         let ids: BTreeSet<&str> = match &event.change {
             Change::State { of, .. } | Change::Health { of, .. } => {
                 if !self.watch.is_bad_news(event) {
@@ -293,11 +294,16 @@ impl RelayCore {
             Change::Group(_) | Change::Unreadable | Change::Other => return None,
         };
         let scope = ids.iter().filter_map(|id| self.scope_of(id)).min()?;
-        if matches!(event.change, Change::State { .. } | Change::Health { .. }) {
+        let is_news = matches!(event.change, Change::State { .. } | Change::Health { .. });
+        if is_news {
             let keys = ids.iter().flat_map(|id| keys_of(id));
             self.unconfirmed.extend(keys.filter(|key| self.feed.lists(key, Scope::All)));
         }
-        Some(self.feed.publish(&Record::Event(event.clone()), scope))
+        let published = self.feed.publish(&Record::Event(event.clone()), scope);
+        if !is_news {
+            self.feed.note_announced(&published, now);
+        }
+        Some(published)
     }
 
     /// Returns the agents that know an app or pod of this id.

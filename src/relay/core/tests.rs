@@ -209,6 +209,28 @@ fn a_relay_without_events_tells_how_old_its_last_poll_is_and_is_never_caught_up(
     assert_eq!(core.status(at).polled_ms, None);
 }
 
+#[test]
+fn a_snapshot_has_what_was_announced_within_a_minute() {
+    let (mut core, stream) = relay_that_read(one_app(3));
+    let touched = |id: &str| marathon::events::Touched { kind: None, id: id.into() };
+    let at = Duration::from_secs;
+    for (second, id) in [(10, "/db"), (20, "/unknown"), (30, "/db")] {
+        let event = Event { at: None, change: Change::Removed(touched(id)) };
+        hear(&mut core, Message::Event { stream, event }, at(second));
+    }
+    // News is no part of it: the snapshot tells what became of it.
+    hear(&mut core, killed(stream, "status_update_event"), at(31));
+    let mut announced = |second| {
+        let start = core.start_stream(None, Scope::Vips, at(second)).unwrap();
+        let text = start.announced.map(|it| String::from_utf8(it.text().to_vec()).unwrap());
+        text.map_or(0, |text| text.matches("event: event").count())
+    };
+    assert_eq!([70, 71, 90, 91].map(&mut announced), [2, 1, 1, 0]);
+    let position = core.position();
+    let start = core.start_stream(Some(&position), Scope::Vips, at(40)).unwrap();
+    assert!(start.is_resumed && start.announced.is_none());
+}
+
 /// What happened while there was no stream is known after a read that began later, and not before.
 #[test]
 fn a_relay_whose_stream_is_opened_again_is_behind_until_it_has_read_everything() {

@@ -72,7 +72,7 @@ impl SimRelay {
     /// Returns the first records for an agent. Snapshots share the wire, one after another.
     pub(super) fn open(&mut self, position: Option<&Position>, now: Duration) -> Option<Opening> {
         let start = self.core.start_stream(position, Scope::Vips, now - self.started)?;
-        let mut records = start.all().map(|segment| self.parse(segment));
+        let mut records = start.all().flat_map(|segment| self.parse_all(segment));
         let hello = records.next().unwrap();
         let rest = records.collect();
         if !start.is_resumed {
@@ -81,6 +81,19 @@ impl SimRelay {
         }
         let arrives_at = if start.is_resumed { now } else { self.wire_free_at };
         Some(Opening { hello, rest, arrives_at })
+    }
+
+    /// Parses the records of a segment: announcements come as one.
+    fn parse_all(&mut self, segment: &Segment) -> Vec<Rc<Parsed>> {
+        let text = std::str::from_utf8(segment.text()).unwrap();
+        match text.matches("\nevent: ").count() {
+            0 => vec![self.parse(segment)],
+            _ => {
+                let frames = Decoder::default().push_bytes(segment.text());
+                let parse = |frame| Rc::new(Parsed::parse(&frame).unwrap().unwrap());
+                frames.into_iter().map(parse).collect()
+            }
+        }
     }
 
     /// Parses a record, once for all agents that get the same bytes.

@@ -1,5 +1,7 @@
 //! Streams that break, and what becomes of what came meanwhile.
 
+use std::time::Duration;
+
 use marathon::events::{Change, Event, Touched};
 use relay::{Record, Scope};
 
@@ -104,6 +106,26 @@ fn what_was_announced_in_a_break_is_told_when_the_stream_goes_on() {
         world.want_stream();
         assert_eq!(world.take_told(), expected, "{seconds} s");
     }
+}
+
+/// It gets a snapshot, and nobody tells it once more why the apps have gone that it lacks.
+#[test]
+fn what_was_announced_while_an_agent_changed_relays_is_told_by_the_new_one() {
+    let mut world = World::new(relays(), None);
+    let first = world.serve();
+    world.step(|follower, now, orders| follower.on_end("reset", now, orders));
+    world.take_told();
+    let feed = &mut world.relays[1 - first].feed;
+    for change in [
+        Change::Touched(vec![Touched { kind: None, id: "/web".into() }]),
+        Change::Removed(Touched { kind: None, id: "/web".into() }),
+    ] {
+        let published = feed.publish(&Record::Event(Event { at: None, change }), Scope::Vips);
+        feed.note_announced(&published, Duration::ZERO);
+    }
+    world.want_stream();
+    assert_eq!(world.serve(), 1 - first);
+    assert_eq!(world.take_told(), ["opened", "event", "event", "read everything"]);
 }
 
 /// Such as those of relays behind a proxy that cuts them off.
