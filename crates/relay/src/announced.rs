@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::feed::{Published, Scope};
+use crate::published::{Published, Scope};
 use crate::segment::Segment;
 
 /// The time for which an announcement explains what is gone.

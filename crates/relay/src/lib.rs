@@ -27,6 +27,7 @@ mod announced;
 mod error;
 mod feed;
 mod mirror;
+mod published;
 mod record;
 mod segment;
 mod specs;
@@ -34,8 +35,9 @@ mod status;
 mod workloads;
 
 pub use error::StreamError;
-pub use feed::{Feed, Published, Scope, Start};
+pub use feed::{Feed, Start};
 pub use mirror::{Change, Mirror, Parsed};
+pub use published::{Published, Scope};
 pub use record::{Epoch, Hello, Position, Record, SCHEMA};
 pub use segment::{GZIP_HEADER, Segment};
 pub use status::{MarathonStatus, UNHEARD_MS, UNREAD_MS};
