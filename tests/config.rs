@@ -760,6 +760,49 @@ fn root_is_told_what_the_user_of_the_unit_may_not_read() {
     assert!(ran.code == Some(1) && ran.out.contains("user 54321"), "{ran:?}");
 }
 
+/// It is put in place with other rights, as by an installation; what it names is where it will be.
+#[test]
+fn a_file_that_is_not_yet_in_place_is_read_as_root() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let file = File::new("");
+    set_mode(file.folder.path(), 0o755);
+    let state = file.at("state");
+    std::fs::create_dir(&state).unwrap();
+    chown(&state, Some(54321), Some(54321)).unwrap();
+    let private = tempfile::tempdir().unwrap();
+    set_mode(private.path(), 0o700);
+    let candidate = private.path().join("vipd.toml");
+    let text = std::fs::read_to_string(file.at("vipd.toml")).unwrap();
+    let write = |rest: &str| {
+        std::fs::write(&candidate, format!("{text}state = {state:?}\n{rest}")).unwrap();
+        set_mode(&candidate, 0o640);
+    };
+    write("");
+    let path = candidate.to_str().unwrap();
+    let ran = vipd(&["config", "check", path]);
+    assert!(ran.code == Some(0) && ran.out.contains("no problem"), "{ran:?}");
+    // The agent's own is read as the agent does, however it is written.
+    let link = private.path().join("link.toml");
+    std::os::unix::fs::symlink(&candidate, &link).unwrap();
+    let ran = vipd(&["config", "check", path, "--config", link.to_str().unwrap()]);
+    assert!(ran.code == Some(1) && ran.out.contains("user 54321"), "{ran:?}");
+    // The files that it names are read as the user of the unit.
+    let password = file.at("password");
+    std::fs::write(&password, "secret").unwrap();
+    set_mode(&password, 0o600);
+    write(&format!(
+        "[[marathon]]\nurls = [\"http://m1\"]\nuser = \"vipd\"\npassword-file = {password:?}\n"
+    ));
+    let ran = vipd(&["config", "check", path]);
+    assert!(ran.code == Some(1) && ran.out.contains("password-file"), "{ran:?}");
+    assert!(ran.out.contains("the unit runs as user 54321"), "{ran:?}");
+}
+
 /// As in a container, whose root lacks the right to pass over the rights of files.
 #[test]
 fn a_directory_that_is_left_from_another_user_is_named_with_the_cure() {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot run its tools should stop")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -238,6 +238,27 @@ fn a_node_whose_program_is_not_the_kept_one_gets_its_configuration_back() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no earlier package is kept"), "{said}");
     assert_eq!(fleet.state("n1"), pair("new", "before"), "{said}");
+}
+
+/// The state belongs to the user of the unit, and the candidate is in a directory of root's alone.
+#[test]
+fn the_program_itself_checks_the_configuration_on_a_node_whose_agent_has_a_user() {
+    let nodes = ["n1", "n2"];
+    let fleet = Fleet::new(&nodes);
+    fs::copy(env!("CARGO_BIN_EXE_vipd"), fleet.at("tree/usr/bin/vipd")).unwrap();
+    let state = fleet.at("state");
+    fs::create_dir(&state).unwrap();
+    // Only root may; without it, nobody but the user of the test reads anything.
+    let _ = chown(&state, Some(54321), Some(54321));
+    let socket = fleet.at("agent.sock");
+    let text = format!("[agent]\nstate = {state:?}\nsocket = {socket:?}\nlisten = \"127.0.0.1:9\"");
+    let (code, said) = fleet.install(&nodes, "new", &text);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(fleet.state("n2"), pair("new", &text), "{said}");
+    let invalid = format!("{text}\nsync-period = 0");
+    let (code, said) = fleet.install(&nodes, "newer", &invalid);
+    assert!(code == Some(1) && said.contains("agent.sync-period"), "{said}");
+    assert_eq!(fleet.state("n1"), pair("new", &text), "{said}");
 }
 
 /// A user of the node could put a link there, which root would follow.

@@ -58,7 +58,7 @@ impl Config {
 /// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
 /// agent can go on with it: that the new address is free, that a hold isn't lost, and that it doesn't
 /// refuse more than half of the VIPs. For root, it checks that the owner of the agent's state, the user of the
-/// unit, may read all of it, too.
+/// unit, may read all of it, too; of a FILE that isn't the agent's, only the files that it names.
 ///
 /// Exit status: 0 no problem, 1 problems, 2 error, or this user may not read all of it.
 #[derive(Debug, Args)]
@@ -92,13 +92,17 @@ struct ConfigCheck {
 struct ConfigSchema {}
 
 impl ConfigCheck {
-    fn run(&self, global: &Global, read_agent: ReadAgent) -> Result<End> {
+    fn run(&self, agents: &Global, read_agent: ReadAgent) -> Result<End> {
         let (global, run) = match self.of_agent {
             Some(pid) => read_agent(pid).map(|(global, run)| (global, Some(run)))?,
-            None => (global.with_config_file(self.file.clone()), None),
+            None => (agents.with_config_file(self.file.clone()), None),
         };
         let mut problems = self.find_problems(&global, run.as_ref());
         if problems.is_empty() {
+            // One that is yet to be put in place gets other rights then.
+            let is_in_place = self.file.as_ref().is_none_or(|_| global.is_same_file(agents));
+            let global = global.clone();
+            let global = if is_in_place { global } else { global.with_text_read() };
             problems = self.find_unreadable(&global, run.as_ref());
         }
         let path = global.config_path();

@@ -112,7 +112,7 @@ pub(super) struct Global {
     /// Use of colours
     #[arg(long, global = true, env = "VIPD_COLOR", value_name = "WHEN", default_value = "auto")]
     color: Color,
-    /// The text of the file, if that is a pipe or the like, which gives it only once.
+    /// The text of the file, if it was read for all who ask for it: a pipe or the like gives it only once.
     #[arg(skip)]
     piped: Option<String>,
 }
@@ -142,11 +142,22 @@ impl Global {
     /// Reads a file that gives its text only once, for all who ask for it. An error comes again when it is
     /// read.
     pub(super) fn with_pipe_read(self) -> Self {
-        let piped = match self.check_config_rereadable() {
-            Ok(()) => None,
-            Err(_) => self.read_text().ok().flatten(),
-        };
-        Self { piped, ..self }
+        match self.check_config_rereadable() {
+            Ok(()) => Self { piped: None, ..self },
+            Err(_) => self.with_text_read(),
+        }
+    }
+
+    /// Reads the file now, for all who ask for it later with other rights. An error comes again when it is
+    /// read.
+    pub(super) fn with_text_read(self) -> Self {
+        Self { piped: self.read_text().ok().flatten(), ..self }
+    }
+
+    /// Returns whether both read the same file.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        let find = |global: &Self| std::fs::canonicalize(global.config_path()).ok();
+        find(self).is_some_and(|path| Some(path) == find(other))
     }
 
     fn read_text(&self) -> Result<Option<String>> {
