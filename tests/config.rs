@@ -3,8 +3,10 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -758,6 +760,84 @@ fn root_is_told_what_the_user_of_the_unit_may_not_read() {
     set_mode(&file.at("vipd.toml"), 0o600);
     let ran = file.run("config check");
     assert!(ran.code == Some(1) && ran.out.contains("user 54321"), "{ran:?}");
+}
+
+/// What keeps an agent from starting, beside the values themselves.
+#[test]
+fn a_check_without_an_agent_finds_what_would_keep_it_from_starting() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let file = File::new(&format!("listen = \"{listen}\"\n"));
+    let start = "the agent would neither start nor reload with this\n";
+    let ran = file.run("config check");
+    assert!(ran.code == Some(1) && ran.out.contains(":5:1: agent.listen: "), "{ran:?}");
+    assert!(ran.out.contains("cannot listen on 127") && ran.out.ends_with(start), "{ran:?}");
+    drop(taken);
+    assert_eq!(file.run("config check").code, Some(0));
+    // A relay doesn't use it.
+    let taken = TcpListener::bind(listen).unwrap();
+    assert!(!file.run("config check --relay").out.contains("agent.listen"));
+    drop(taken);
+    std::fs::write(file.at("hold"), "{").unwrap();
+    let ran = file.run("config check");
+    assert!(ran.code == Some(1) && ran.out.contains("hold is not valid"), "{ran:?}");
+    std::fs::write(file.at("hold"), r#"{"reason":"r","since":"s"}"#).unwrap();
+    assert_eq!(file.run("config check").code, Some(0));
+    let status = json!({
+        "mode": "acting", "hold": null, "started": "2026-11-23T04:00:00Z", "ready": true,
+        "unhealthy": [], "not_ready": [], "notes": [], "sources": {}, "draining": 0, "pending": 0,
+        "unapplied_seconds": null, "failing": {},
+    })
+    .to_string();
+    // One that answers as an agent may be the one that is to be replaced.
+    let agent = serve_with(move |mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(&http("200 OK", "application/json", status.as_bytes()));
+    });
+    let file = File::new(&format!("listen = {:?}\n", agent.trim_start_matches("http://")));
+    let ran = file.run("config check");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+/// A reload is refused for the sake of an agent that serves; a start is another matter.
+#[test]
+fn what_only_a_reload_refuses_is_told_from_what_a_start_refuses_too() {
+    let file = File::new("[vip]\nallow = [\"30.0.0.0/8\"]\n");
+    let listener = UnixListener::bind(file.at("agent.sock")).unwrap();
+    let socket = file.at("agent.sock").display().to_string();
+    let config =
+        json!({ "agent": { "listen": "127.0.0.1:9614", "socket": socket, "state": "/none" } });
+    let vips: Vec<_> = (1..=4)
+        .map(|number| {
+            json!({
+                "vip": format!("3.3.0.{number}:80"), "protocol": "tcp", "apps": ["/web"],
+                "backend": [], "left_out": [], "problems": [], "state": "serving",
+            })
+        })
+        .collect();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).unwrap_or_default();
+            let is_config = head[..read].starts_with(b"GET /v1/config ");
+            let answer = if is_config { config.to_string() } else { json!(vips).to_string() };
+            let _ = stream.write_all(&http("200 OK", "application/json", answer.as_bytes()));
+        }
+    });
+    let ran = file.run("config check");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains(":6:1: vip.allow: 4 of 4 VIPs of apps would be refused"), "{ran:?}");
+    let end = "\n1 problem: a reload refuses this, and a restart takes it\n";
+    assert!(ran.out.ends_with(end) && !ran.out.contains("neither"), "{ran:?}");
+    let ran = file.run("config check --output json");
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &found["problems"][0]["reload_only"]), (Some(1), &json!(true)));
+    // With one that a start refuses, too.
+    let text = std::fs::read_to_string(file.at("vipd.toml")).unwrap();
+    std::fs::write(file.at("vipd.toml"), format!("{text}[ipvs]\ntcp-timeout = -1\n")).unwrap();
+    let ran = file.run("config check");
+    let end = "\n2 problems: the agent would neither start nor reload with these\n";
+    assert!(ran.code == Some(1) && ran.out.ends_with(end), "{ran:?}");
 }
 
 /// It is put in place with other rights, as by an installation; what it names is where it will be.

@@ -13,9 +13,13 @@ use super::end::End;
 use super::file_user::FileUser;
 use super::global::Global;
 use super::output::{self, Format};
-use super::reload::{check_owners, check_policy, check_successor, create_clients, only_source};
+use super::reload::{
+    check_hold, check_listen, check_listen_anew, check_owners, check_policy, create_clients,
+    only_source,
+};
 use super::run::Run;
-use crate::admin::client::AgentClient;
+use crate::admin::HoldFiles;
+use crate::admin::client::{AgentClient, NoAgent};
 use crate::config::{
     AgentSection, AgentSettings, Config as Settings, ConfigProblem, SCHEMA, Secrets,
 };
@@ -54,11 +58,13 @@ impl Config {
 
 /// Check a configuration file as the agent does before a start and a reload
 ///
-/// Prints every problem with file, line, column, key, reason and remedy. Reads the files with
-/// secrets and certificates that it names, except credentials that only the unit has. If an agent runs on this node, it also checks that the
-/// agent can go on with it: that the new address is free, that a hold isn't lost, and that it doesn't
-/// refuse more than half of the VIPs. For root, it checks that the owner of the agent's state, the user of the
-/// unit, may read all of it, too; of a FILE that isn't the agent's, only the files that it names.
+/// Prints every problem with file, line, column, key, reason and remedy. Reads the files with secrets and
+/// certificates that it names, except credentials that only the unit has. If an agent runs on this node,
+/// it also checks that the agent can go on with it: that the new address is free, that a hold isn't lost,
+/// and that it doesn't refuse more than half of the VIPs; that and a hold matter to a reload only.
+/// Without an agent it checks that the address is free, and that a hold can be read. For root, it checks
+/// that the owner of the agent's state, the user of the unit, may read all of it, too; of a FILE that
+/// isn't the agent's, only the files that it names.
 ///
 /// Exit status: 0 no problem, 1 problems, 2 error, or this user may not read all of it.
 #[derive(Debug, Args)]
@@ -170,22 +176,8 @@ impl ConfigCheck {
         }
         if self.relay {
             config.relay.check_files().into_iter().for_each(add);
-        } else if let Some(agent) = find_running_agent(&config) {
-            let told = agent.fetch_config().unwrap_or_default();
-            let now = settings_of(&told, &config);
-            let checked = now.map(|now| check_successor(&now, &config.agent));
-            checked.and_then(Result::err).into_iter().for_each(&mut add);
-            match agent.fetch_vips() {
-                Ok(vips) => {
-                    let read = told["marathon"].as_array().into_iter().flatten();
-                    let only = only_source(read.filter_map(|each| each["name"].as_str()));
-                    let checked = check_policy(&config.policy, only.as_ref(), &vips);
-                    checked.err().into_iter().for_each(add);
-                }
-                Err(error) => output::print_note(&format!(
-                    "not checked: whether most VIPs of the running agent would be refused: {error:#}"
-                )),
-            }
+        } else {
+            problems.extend(find_start_problems(global, &config));
         }
         problems
     }
@@ -224,11 +216,59 @@ impl ConfigCheck {
     }
 }
 
-/// Finds the agent that runs on this node, if there is one.
-fn find_running_agent(config: &Settings) -> Option<AgentClient> {
-    let usual = AgentSection::default().socket;
-    let sockets = [config.agent.socket.as_path(), &usual];
-    sockets.into_iter().find_map(|socket| AgentClient::connect(socket).ok())
+/// Finds what keeps an agent from starting, or the running one from reloading, beside the values
+/// themselves.
+fn find_start_problems(global: &Global, config: &Settings) -> Vec<ConfigProblem> {
+    let problem = |error: anyhow::Error| ConfigProblem::of_error(&global.config_text(), &error);
+    let agent = match find_running_agent(config) {
+        Ok(agent) => agent,
+        Err(NoAgent::Denied { .. }) => {
+            output::print_note(
+                "not checked: whether the running agent can go on with it; this user may not ask it",
+            );
+            return Vec::new();
+        }
+        Err(_) => {
+            let listen = check_listen_anew(&config.agent).err().map(problem);
+            // It may be for root alone.
+            let hold = HoldFiles::new(&config.agent)
+                .read()
+                .err()
+                .map(|error| ConfigProblem::of_file(&error));
+            return listen.into_iter().chain(hold.filter(|problem| !problem.is_denied)).collect();
+        }
+    };
+    let told = agent.fetch_config().unwrap_or_default();
+    let now = settings_of(&told, config);
+    let now = now.as_ref();
+    let listen = now.and_then(|now| check_listen(now, &config.agent).err());
+    let hold = now.and_then(|now| check_hold(now, &config.agent).err());
+    let policy = match agent.fetch_vips() {
+        Ok(vips) => {
+            let read = told["marathon"].as_array().into_iter().flatten();
+            let only = only_source(read.filter_map(|each| each["name"].as_str()));
+            check_policy(&config.policy, only.as_ref(), &vips).err()
+        }
+        Err(error) => {
+            output::print_note(&format!(
+                "not checked: whether most VIPs of the running agent would be refused: {error:#}"
+            ));
+            None
+        }
+    };
+    let of_reload = hold.into_iter().chain(policy);
+    let of_reload = of_reload.map(|error| ConfigProblem { is_reload_only: true, ..problem(error) });
+    listen.map(problem).into_iter().chain(of_reload).collect()
+}
+
+/// Finds the agent that runs on this node.
+fn find_running_agent(config: &Settings) -> Result<AgentClient, NoAgent> {
+    let connect = AgentClient::connect;
+    connect(&config.agent.socket).or_else(|none| {
+        let usual = connect(&AgentSection::default().socket);
+        // That this user may not ask is what counts.
+        usual.map_err(|other| if matches!(none, NoAgent::Denied { .. }) { none } else { other })
+    })
 }
 
 /// Reads the settings that a running agent has told: what a successor has to go on with.
@@ -256,15 +296,19 @@ fn print_problems(
         writeln!(out, "{}{place}: {}{}", Printable(&path), Printable(&key), Printable(reason))?;
     }
     let denied = problems.iter().filter(|problem| problem.is_denied).count();
-    let who = match is_relays {
-        true => "the relay would not start",
-        false => "the agent would neither start nor reload",
+    let count = problems.len() - denied;
+    let (number, these, them) = match count {
+        1 => ("1 problem".to_owned(), "this", "it"),
+        many => (format!("{many} problems"), "these", "them"),
     };
-    match problems.len() - denied {
-        0 if denied == 0 => writeln!(out, "{}: no problem", Printable(&path))?,
-        0 => {}
-        1 => writeln!(out, "1 problem: {who} with this")?,
-        many => writeln!(out, "{many} problems: {who} with these")?,
+    if problems.is_empty() {
+        writeln!(out, "{}: no problem", Printable(&path))?;
+    } else if count > 0 && is_relays {
+        writeln!(out, "{number}: the relay would not start with {these}")?;
+    } else if count > 0 && problems.iter().all(|problem| problem.is_reload_only) {
+        writeln!(out, "{number}: a reload refuses {these}, and a restart takes {them}")?;
+    } else if count > 0 {
+        writeln!(out, "{number}: the agent would neither start nor reload with {these}")?;
     }
     if denied > 0 {
         let who = if is_relays { "relay" } else { "agent" };

@@ -20,6 +20,7 @@ mod file_user;
 mod generate;
 mod global;
 mod hold;
+mod lost_lock;
 mod man;
 mod names;
 mod output;

@@ -1,16 +1,18 @@
 //! What a configuration must meet to take the place of the one in force, beside valid keys.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use marathon::client::{Client, ClientConfig, plain_client};
+use socket2::{Domain, Socket, Type};
 use vip::naming::VipName;
 use vip::{AddressRefusal, ClusterFacts, NodeFacts, Past, Policy, Reservation, SourcePath};
 
 use crate::admin::HoldFiles;
+use crate::admin::client::AgentClient;
 use crate::config::{AgentSettings, Config, KeyError, Marathon, Relays};
 use crate::report::vips::VipReport;
 use crate::sources::{RelayClient, SourceClient, SourceId};
@@ -58,26 +60,52 @@ pub(super) fn create_relay_http(relays: &Relays) -> Result<reqwest::Client> {
     plain_client(&http).context("the relays")
 }
 
-/// Checks that an agent with the configuration `next` can take over from this one.
-pub(super) fn check_successor(now: &AgentSettings, next: &AgentSettings) -> Result<()> {
-    if next.listen != now.listen {
-        let at = next.listen;
-        let listener = TcpListener::bind(at);
-        // This agent itself may have the port, on another address.
-        let is_ours = |error: &std::io::Error| {
-            error.kind() == ErrorKind::AddrInUse && at.port() == now.listen.port()
-        };
-        if !listener.as_ref().is_err_and(is_ours) {
-            let refused = || format!("[agent] listen: cannot listen on {at}");
-            listener.with_context(|| KeyError::new("agent", "listen", refused()))?;
-        }
+/// Checks that an agent with the configuration `next` can listen when it takes over from this one.
+pub(super) fn check_listen(now: &AgentSettings, next: &AgentSettings) -> Result<()> {
+    if next.listen == now.listen {
+        return Ok(());
     }
-    // The hold is a file next to the socket: the next agent would not find it elsewhere.
+    // This agent itself may have the port, on another address.
+    let is_ours = |error: &io::Error| {
+        error.kind() == ErrorKind::AddrInUse && next.listen.port() == now.listen.port()
+    };
+    try_listen(next.listen, is_ours)
+}
+
+/// Checks that an agent that starts could listen, where no agent is known to run. One may, with another
+/// socket.
+pub(super) fn check_listen_anew(next: &AgentSettings) -> Result<()> {
+    let is_agents = |error: &io::Error| {
+        error.kind() == ErrorKind::AddrInUse
+            && AgentClient::connect_tcp(next.listen).is_ok_and(|agent| agent.fetch_status().is_ok())
+    };
+    try_listen(next.listen, is_agents)
+}
+
+/// Tries to listen at an address, unless the error is `expected`.
+fn try_listen(at: SocketAddr, is_expected: impl Fn(&io::Error) -> bool) -> Result<()> {
+    let refused =
+        || KeyError::new("agent", "listen", format!("[agent] listen: cannot listen on {at}"));
+    match bind(at) {
+        Err(error) if !is_expected(&error) => Err(error).with_context(refused),
+        _ => Ok(()),
+    }
+}
+
+/// Binds an address, without listening: two checks at once, and a start meanwhile, don't meet.
+fn bind(at: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&at.into())
+}
+
+/// Checks that an agent with the configuration `next` finds the hold of this one, if it is held.
+pub(super) fn check_hold(now: &AgentSettings, next: &AgentSettings) -> Result<()> {
     if next.socket.parent() != now.socket.parent() && HoldFiles::new(now).read()?.is_some() {
         let (from, to) = (now.socket.display(), next.socket.display());
         let why = format!(
-            "[agent] socket can't change from {from} to {to} while the node is held: `vipd release` \
-             first"
+            "[agent] socket can't change from {from} to {to} by a reload while the node is held: `vipd \
+             release` first, or restart the agent, which stays held"
         );
         bail!(KeyError::new("agent", "socket", why));
     }
@@ -131,7 +159,7 @@ pub(super) fn check_policy(
     };
     let text = format!(
         "{} of {count} VIPs of apps would be refused, {} of {} because {why}; a reload takes no such \
-         change: if it is meant, restart the agent",
+         change: if it is meant, restart the agent, then run `vipd accept`",
         refused.len(),
         vip.vip,
         vip.summary.apps[0],
@@ -172,6 +200,8 @@ fn names_source(why: &AddressRefusal) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use serde_json::json;
 
     use super::*;
@@ -256,22 +286,34 @@ mod tests {
         };
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = taken.local_addr().unwrap();
-        let error = check_successor(&now, &AgentSettings { listen, ..now.clone() }).unwrap_err();
-        assert!(error.to_string().starts_with("[agent] listen: cannot listen on 127"), "{error}");
+        let other = AgentSettings { listen, ..now.clone() };
+        for error in
+            [check_listen(&now, &other).unwrap_err(), check_listen_anew(&other).unwrap_err()]
+        {
+            assert!(
+                error.to_string().starts_with("[agent] listen: cannot listen on 127"),
+                "{error}"
+            );
+        }
 
         // From the loopback interface to all, at the port that it has itself.
         let everywhere =
             AgentSettings { listen: ([0, 0, 0, 0], listen.port()).into(), ..now.clone() };
-        check_successor(&AgentSettings { listen, ..now.clone() }, &everywhere).unwrap();
-        assert!(check_successor(&now, &everywhere).is_err());
+        check_listen(&other, &everywhere).unwrap();
+        assert!(check_listen(&now, &everywhere).is_err());
+        drop(taken);
+        check_listen(&now, &other).unwrap();
+        check_listen_anew(&other).unwrap();
+        let elsewhere = AgentSettings { listen: "192.0.2.1:9".parse().unwrap(), ..now.clone() };
+        assert!(check_listen_anew(&elsewhere).is_err(), "the node lacks it");
 
         let socket = folder.path().join("elsewhere/agent.sock");
         let elsewhere = AgentSettings { socket, ..now.clone() };
-        check_successor(&now, &elsewhere).unwrap();
+        check_hold(&now, &elsewhere).unwrap();
         let hold = r#"{"reason":"why","since":"when"}"#;
         std::fs::write(folder.path().join("hold"), hold).unwrap();
-        let error = check_successor(&now, &elsewhere).unwrap_err().to_string();
+        let error = check_hold(&now, &elsewhere).unwrap_err().to_string();
         assert!(error.contains("`vipd release` first"), "{error}");
-        check_successor(&now, &now).unwrap();
+        check_hold(&now, &now).unwrap();
     }
 }

@@ -10,15 +10,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dns::ZoneFile;
+use node::LinuxKernel;
 use node::folder::{Folder, explain_denied_root, split_path};
-use node::{LinuxKernel, Lock};
 use tokio::sync::watch;
 
 use super::args::{Marathons, open_kernel, parse_listen};
 use super::end::End;
 use super::global::Global;
+use super::lost_lock::{AgentLock, wait_for_lost_lock};
 use super::output;
-use super::reload::{check_owners, check_policy, check_successor, create_clients, only_source};
+use super::reload::{
+    check_hold, check_listen, check_owners, check_policy, create_clients, only_source,
+};
 use super::signals::{Signals, Told};
 use crate::admin::{self, Admin, HoldFiles};
 use crate::agent::core;
@@ -67,9 +70,6 @@ pub(super) struct Run {
 /// The pause after signals could not be waited for.
 const SIGNAL_RETRY: Duration = Duration::from_secs(1);
 
-/// The time between two looks at the lock file.
-const LOCK_CHECK: Duration = Duration::from_millis(500);
-
 impl Run {
     pub(super) fn run(&self, global: &Global, signals: &Signals) -> Result<End> {
         let (config, marathons) = self.resolve_config(global)?;
@@ -79,7 +79,7 @@ impl Run {
             tracing::warn!("{error:#}");
         }
         // At a reload, the program before this one in the same process holds it.
-        let lock = Arc::new(Lock::take_over(&config.lock)?);
+        let lock = Arc::new(AgentLock::take_over(&config.lock)?);
         // Report a kernel without IPVS as an error of the command, not only in the log.
         drop(open_kernel(&config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -102,10 +102,7 @@ impl Run {
                 lock.hand_over().context("cannot hand the lock over")?;
                 return Err(exec_again());
             }
-            AgentEnd::LockLost => {
-                global.check_config_rereadable()?;
-                return Err(exec_again());
-            }
+            AgentEnd::LockLost => return Err(exec_again()),
         }
         if self.cleanup_on_exit && is_held {
             output::print_note("the node is held: nothing was removed from the kernel");
@@ -148,36 +145,41 @@ impl Run {
         Ok((config, marathons))
     }
 
+    /// Checks that the agent can take the configuration as it is now, which may have changed.
+    async fn check_config(
+        &self,
+        global: &Global,
+        (now, read): Running<'_>,
+        handle: &Handle,
+    ) -> Result<()> {
+        global.check_config_rereadable()?;
+        let (config, marathons) = self.resolve_config(global)?;
+        create_clients(&config, &marathons)?;
+        check_owners(&config.policy, &marathons)?;
+        let only = only_source(read.iter().map(|marathon| marathon.name.as_str()));
+        check_policy(&config.policy, only.as_ref(), &read_vips(handle).await)?;
+        check_listen(now, &config.agent)?;
+        check_hold(now, &config.agent)
+    }
+
     /// Waits for a signal to stop, or to reload a configuration that is valid.
     async fn wait_for_signal(
         &self,
         global: &Global,
-        (now, read): (&config::AgentSettings, &[Marathon]),
+        running: Running<'_>,
         signals: &Signals,
         handle: &Handle,
     ) -> AgentEnd {
-        let only = only_source(read.iter().map(|marathon| marathon.name.as_str()));
-        let check_config = |vips: &[VipReport]| {
-            global.check_config_rereadable()?;
-            let (config, marathons) = self.resolve_config(global)?;
-            create_clients(&config, &marathons)?;
-            check_owners(&config.policy, &marathons)?;
-            check_policy(&config.policy, only.as_ref(), vips)?;
-            check_successor(now, &config.agent)
-        };
         loop {
             match signals.next().await {
                 Ok(Told::Stop) => return AgentEnd::Stop,
-                Ok(Told::Reload) => match check_config(&read_vips(handle).await) {
+                Ok(Told::Reload) => match self.check_config(global, running, handle).await {
                     Ok(()) => return AgentEnd::Reload,
                     Err(error) => {
                         tracing::error!(
-                            "the changed configuration is invalid, keeping the current one: {error:#}"
+                            "the changed configuration is refused, keeping the current one: {error:#}"
                         );
-                        let refused =
-                            RefusedReload { since: Timestamp::now(), why: format!("{error:#}") };
-                        // Fails at the end of the agent only, and nobody looks any more then.
-                        let _ = handle.requests.send(Request::ReloadRefused(refused)).await;
+                        tell_refused(handle, &error).await;
                     }
                 },
                 // For want of a thread or of memory, which may pass.
@@ -195,7 +197,7 @@ impl Run {
         config: &Config,
         marathons: &[Marathon],
         signals: &Signals,
-        lock: &Arc<Lock>,
+        lock: &Arc<AgentLock>,
     ) -> Result<(AgentEnd, bool)> {
         let settings = node::Settings { counters: false, ..config.kernel_settings() };
         let (mut agent, handle) = Agent::new(Setup {
@@ -218,15 +220,23 @@ impl Run {
         let open: admin::Open =
             Box::new(move || Ok(Box::new(LinuxKernel::open(settings.clone())?)));
         let admin = Admin::start(config, marathons, open, handle.clone()).await?;
-        let (view, last_view) = (handle.view.clone(), handle.view.clone());
+        let last_view = handle.view.clone();
         let asker = handle.clone();
         let notifier = Notifier::start(handle, config.agent.sync_period);
         let mut end = AgentEnd::Stop;
-        let now = (&config.agent, marathons);
+        let running = (&config.agent, marathons);
+        let files = HoldFiles::new(&config.agent);
+        let lost_lock = wait_for_lost_lock(
+            lock,
+            &config.lock,
+            || save_hold(&files, &last_view),
+            async || self.check_config(global, running, &asker).await,
+            async |error| tell_refused(&asker, &error).await,
+        );
         let told = async {
             end = tokio::select! {
-                end = self.wait_for_signal(global, now, signals, &asker) => end,
-                end = wait_for_lost_lock(lock, config, view) => end,
+                end = self.wait_for_signal(global, running, signals, &asker) => end,
+                () = lost_lock => AgentEnd::LockLost,
             };
         };
         agent.run(told).await;
@@ -274,6 +284,16 @@ enum AgentEnd {
     LockLost,
 }
 
+/// The settings and the Marathons of the running agent.
+type Running<'a> = (&'a config::AgentSettings, &'a [Marathon]);
+
+/// Tells the event loop that a configuration was refused.
+async fn tell_refused(handle: &Handle, error: &anyhow::Error) {
+    let refused = RefusedReload { since: Timestamp::now(), why: format!("{error:#}") };
+    // Fails at the end of the agent only, and nobody looks any more then.
+    let _ = handle.requests.send(Request::ReloadRefused(refused)).await;
+}
+
 /// Returns the VIPs that this agent wants; none if its loop doesn't answer.
 async fn read_vips(handle: &Handle) -> Vec<VipReport> {
     let Some(table) = handle.ask(Request::Table).await else {
@@ -283,40 +303,12 @@ async fn read_vips(handle: &Handle) -> Vec<VipReport> {
     VipFacts::from_agent(&table, None).report_wanted()
 }
 
-/// Waits until the lock file is gone or replaced, as with the directory that it is in: then another
-/// process may take a lock too, and the socket is gone as well. The hold must not go with them.
-async fn wait_for_lost_lock(
-    lock: &Lock,
-    config: &Config,
-    view: watch::Receiver<Arc<View>>,
-) -> AgentEnd {
-    let mut is_told = false;
-    let files = HoldFiles::new(&config.agent);
-    loop {
-        tokio::time::sleep(LOCK_CHECK).await;
-        if !lock.is_lost() {
-            continue;
-        }
-        // Under the unit, only systemd can make the directory anew, when it starts the agent again.
-        let save = |hold| files.write(&hold).or_else(|_| files.set_aside(&hold));
-        let saved = view.borrow().hold.clone().map(save).transpose();
-        let path = config.lock.display();
-        match saved {
-            Ok(_) => {
-                tracing::warn!("the lock file {path} was removed or replaced: starting again");
-                return AgentEnd::LockLost;
-            }
-            // A held agent changes nothing, so it does no harm.
-            Err(error) if !is_told => {
-                tracing::error!(
-                    "the lock file {path} was removed or replaced, and the hold can't be saved \
-                     anew, so the agent goes on, held: {error}"
-                );
-                is_told = true;
-            }
-            Err(_) => {}
-        }
-    }
+/// Saves the hold, if there is one, where the next start of the agent finds it.
+fn save_hold(files: &HoldFiles, view: &watch::Receiver<Arc<View>>) -> Result<(), String> {
+    // Under the unit, only systemd can make the directory anew, when it starts the agent again.
+    let save = |hold| files.write(&hold).or_else(|_| files.set_aside(&hold));
+    let hold = view.borrow().hold.clone();
+    hold.map_or(Ok(()), save).map_err(|error| error.to_string())
 }
 
 /// Returns how to start the prober, unless hosts are not to be probed.

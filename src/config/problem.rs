@@ -26,6 +26,9 @@ pub struct ConfigProblem {
     /// This process may not read what it is about, so there may be no problem at all.
     #[serde(rename = "denied", skip_serializing_if = "std::ops::Not::not")]
     pub is_denied: bool,
+    /// A reload refuses it, and a start takes it.
+    #[serde(rename = "reload_only", skip_serializing_if = "std::ops::Not::not")]
+    pub is_reload_only: bool,
 }
 
 impl ConfigProblem {
@@ -33,7 +36,7 @@ impl ConfigProblem {
     #[must_use]
     pub fn of_file(error: &Error) -> Self {
         let (reason, is_denied) = (format!("{error:#}"), is_denied(error));
-        Self { line: None, column: None, key: None, reason, is_denied }
+        Self { line: None, column: None, key: None, reason, is_denied, is_reload_only: false }
     }
 
     /// Creates the problem that an error is about, at its key in the text of the file.
@@ -87,7 +90,8 @@ impl ConfigProblem {
         let before = text.get(..offset).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Self { line: Some(line), column: Some(column), key, reason, is_denied: false }
+        let (line, column) = (Some(line), Some(column));
+        Self { line, column, key, reason, is_denied: false, is_reload_only: false }
     }
 }
 
