@@ -38,10 +38,14 @@ impl IntoResponse for Unavailable {
     }
 }
 
-/// The answer to accept: the sources whose answers were doubted.
+/// The answer to accept.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Accepted {
-    pub(super) accepted: Vec<String>,
+pub struct Accepted {
+    /// The sources whose answers were doubted.
+    pub accepted: Vec<String>,
+    /// The policy was doubted.
+    #[serde(default)]
+    pub policy: bool,
 }
 
 /// The answer to release: the hold that ended. None: the node wasn't held.

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
 use vip::naming::VipName;
 
-use super::answer::{Accepted, Reassigned, Released};
+pub use super::answer::Accepted;
+use super::answer::{Reassigned, Released};
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::{Held, Hold};
 use crate::http_answer::read_bounded;
@@ -299,16 +300,15 @@ impl AgentClient {
         }
     }
 
-    /// Accepts what the doubted answers of a source lack, or of all. Returns the names of those
-    /// that were doubted.
+    /// Accepts what the doubted answers of a source lack, or of all, and then also a doubted policy.
     ///
     /// # Errors
     /// When it doesn't answer, or knows no such source.
-    pub fn request_accept(&self, source: Option<&str>) -> Result<Vec<String>> {
+    pub fn request_accept(&self, source: Option<&str>) -> Result<Accepted> {
         let body = serde_json::json!({ "source": source }).to_string();
         let accepted: Option<Accepted> =
             self.request_json(Method::POST, "/v1/accept", Some(body))?;
-        Ok(accepted.context("the agent is of a version without doubts")?.accepted)
+        accepted.context("the agent is of a version without doubts")
     }
 
     /// Makes the agent forget the address of a name and choose again. Returns those that it has

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use marathon::client::{Client, ClientConfig, plain_client};
 use socket2::{Domain, Socket, Type};
 use vip::naming::VipName;
-use vip::{AddressRefusal, ClusterFacts, NodeFacts, Past, Policy, Reservation, SourcePath};
+use vip::{AddressRefusal, Policy, Reservation, SourcePath};
 
 use crate::admin::HoldFiles;
 use crate::admin::client::AgentClient;
@@ -179,8 +179,7 @@ fn refusal_of(next: &Policy, only: Option<&SourceId>, vip: &VipReport) -> Option
         let source = source.as_ref().or(only);
         let unknown = SourceId::from("");
         let app = (source.unwrap_or(&unknown), &**app);
-        let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
-        let why = next.admit(app, (address, name.as_ref()), Past::Served, &node, &cluster).err()?;
+        let why = next.find_refusal(app, (address, name.as_ref()))?;
         // Where the app's Marathon isn't known, it may be the one that owns the VIP.
         let may_be_owner = source.is_none() && names_source(&why);
         refusal = Some(why).filter(|_| !may_be_owner);

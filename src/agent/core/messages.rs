@@ -55,7 +55,8 @@ pub enum Input {
     Hold(Hold),
     /// The operator releases the node.
     Release,
-    /// The operator accepts what the doubted answers lack: of this source, or of all.
+    /// The operator accepts what the doubted answers lack: of this source, or of all, and then
+    /// also the policy, if that is doubted.
     Accept(Option<SourceId>),
     /// A reload was refused.
     ReloadRefused(RefusedReload),

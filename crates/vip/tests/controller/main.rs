@@ -12,6 +12,7 @@ mod local;
 mod mtu;
 mod names;
 mod once;
+mod policy;
 mod portions;
 mod refusing;
 mod rules;
