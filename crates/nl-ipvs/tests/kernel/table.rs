@@ -91,6 +91,34 @@ fn connections_are_counted_and_zeroed() {
     });
 }
 
+/// As in the kernel in memory, see `tests/fake.rs`.
+#[test]
+fn a_real_server_that_is_added_again_goes_on() {
+    in_namespace(|ipvs| {
+        run("ip", "address add 10.96.0.1/32 dev lo");
+        run("ip", "address add 10.0.0.1/32 dev lo");
+        let listener = TcpListener::bind("10.0.0.1:8080").unwrap();
+        apply(ipvs, &[add_service(key()), add_server(key(), "10.0.0.1:8080")]);
+        let client = TcpStream::connect("10.96.0.1:80").unwrap();
+        let accepted = listener.accept().unwrap();
+        once_counted(ipvs, |stats| stats.connections == 1);
+
+        let listed = |ipvs: &mut Ipvs| {
+            let server = servers(ipvs, &key()).remove(0);
+            (server.active_connections, server.stats.connections)
+        };
+        let address = at("10.0.0.1:8080");
+        apply(ipvs, &[Command::DeleteDestination { service: key(), address }]);
+        apply(ipvs, &[add_server(key(), "10.0.0.1:8080")]);
+        assert_eq!(listed(ipvs), (1, 1));
+        // The counters are those of the service that is deleted.
+        apply(ipvs, &[Command::DeleteService { key: key() }, add_service(key())]);
+        apply(ipvs, &[add_server(key(), "10.0.0.1:8080")]);
+        assert_eq!(listed(ipvs), (1, 0));
+        drop((client, accepted));
+    });
+}
+
 #[test]
 fn synchronisation_daemons_are_started_listed_and_stopped() {
     in_namespace(|ipvs| {
