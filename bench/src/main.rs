@@ -11,6 +11,7 @@ mod cluster;
 mod figure;
 mod instructions;
 mod machine;
+mod marathon_lb;
 mod memory;
 mod names;
 mod parse;
@@ -62,6 +63,9 @@ fn main() -> Result<()> {
                 times.parse()?,
                 of_peer.parse()?,
             );
+        }
+        ["marathon-lb", vipd, checkout] => {
+            marathon_lb::measure_beside_marathon_lb(vipd.as_ref(), checkout.as_ref(), RUNS);
         }
         ["unbind", floor, vips] => machine::measure_unbinding(floor.as_ref(), vips.parse()?),
         _ => bail!("unknown measurement: run `cargo xtask bench`"),

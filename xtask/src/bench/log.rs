@@ -42,6 +42,11 @@ pub(super) fn format_rows(lines: &[String]) -> Vec<String> {
     figures.into_iter().map(row).collect()
 }
 
+/// Prints measurements as rows.
+pub(super) fn print_rows(figures: &[String]) {
+    format_rows(figures).iter().for_each(|row| println!("{row}"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ mod figures;
 mod instructions;
 mod limits;
 mod log;
+mod marathon_lb;
 mod page;
 mod path;
 mod scale;
@@ -22,7 +23,7 @@ use crate::progress::Step;
 use crate::suite::{Suite, TIME_LIMITS};
 use crate::{supervised_child, tools};
 use figures::Figures;
-use log::Log;
+use log::{Log, print_rows};
 
 /// The measured programs and the one that measures.
 struct Programs {
@@ -46,6 +47,19 @@ pub(crate) fn run_bench(on: Option<Machine>, mode: BenchMode, filters: &[String]
         let mut log = Log::create(&workspace.target_directory.join("bench.log"))?;
         let root = &workspace.workspace_root;
         return path::count_paths(&programs.bench, &programs.vipd, root, &mut log);
+    }
+    if filters == ["marathon-lb"] {
+        let checkout = marathon_lb::ensure_checkout(&workspace.target_directory)?;
+        let programs = build_programs(&workspace)?;
+        let mut log = Log::create(&workspace.target_directory.join("bench.log"))?;
+        let root = &workspace.workspace_root;
+        return marathon_lb::measure_beside(
+            &programs.bench,
+            &programs.vipd,
+            &checkout,
+            root,
+            &mut log,
+        );
     }
     measure_figures(&workspace, Machine::choose(on)?, filters)
 }
@@ -155,10 +169,6 @@ fn measure_here(
     step.end(problem.as_deref().unwrap_or("measured"));
     tally.figures.iter().for_each(|line| figures.add_line(line));
     Ok(problem.is_none())
-}
-
-fn print_rows(figures: &[String]) {
-    log::format_rows(figures).iter().for_each(|row| println!("{row}"));
 }
 
 /// Makes the allocator keep freed memory. The C program has its messages ready when its clock
