@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
@@ -50,6 +50,11 @@ pub(super) struct EchoSocket {
 /// The sender of a reply, its sequence number, and how long ago the kernel received it.
 pub(super) type Heard = (IpAddr, u16, Duration);
 
+/// Tells whether this node has an address.
+fn is_local(address: Ipv4Addr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
 impl EchoSocket {
     /// Opens a raw socket, or without the right to do so one of the kind that
     /// `net.ipv4.ping_group_range` permits.
@@ -88,6 +93,14 @@ impl EchoSocket {
             match self.send_batch(&rest[..rest.len().min(BATCH)], source) {
                 Ok(sent) => rest = &rest[sent.clamp(1, rest.len())..],
                 Err(Errno::EINTR) => {}
+                // The kernel knows no way from an address that this node lacks by now, which says nothing of
+                // the hosts.
+                Err(Errno::ENETUNREACH | Errno::EINVAL)
+                    if source.is_some_and(|source| !is_local(source)) =>
+                {
+                    unsent.extend(rest.iter().map(|(host, _)| *host));
+                    break;
+                }
                 // The neighbour doesn't answer, or its route is gone, or a blackhole: that is what echoes
                 // are to find out.
                 Err(

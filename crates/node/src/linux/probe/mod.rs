@@ -202,7 +202,8 @@ mod tests {
                 clients,
                 ..Default::default()
             });
-            sockets.send(&[order(host), order(witness)]);
+            let unsent = sockets.send(&[order(host), order(witness)]);
+            assert_eq!(unsent.contains(&host), expected == 1, "{own}: {unsent:?}");
             let mut heard = Vec::new();
             let end = Instant::now() + Duration::from_millis(500);
             while heard.len() < 2 && Instant::now() < end {
