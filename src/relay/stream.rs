@@ -24,6 +24,10 @@ use super::waiting::{Encoding, PIECE, Shared, Waiting};
 const LAG: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
 /// The longest time for which a snapshot keeps others waiting, once it is its turn: a slow agent must not...
 const TURN: Duration = Duration::from_secs(5);
+
+/// From this number of snapshots on their way, those that are slow keep their places: more would share a full
+/// link, and none would be done in time.
+const MOST_SENDING: u64 = 3 * caps::RELAY_SNAPSHOTS as u64;
 /// ...and the longest time for all of it.
 const SNAPSHOT: Duration = Duration::from_secs(60);
 /// The time between two comments while a snapshot waits for its turn.
@@ -91,7 +95,7 @@ enum Turn {
 /// A snapshot on its way.
 struct Sending {
     counts: Arc<Counts>,
-    /// Has the permit, until its time is over.
+    /// Has the permit, until its time is over and not too many others are on their way.
     turn: JoinHandle<()>,
 }
 
@@ -100,8 +104,12 @@ impl Sending {
         counts.snapshots.fetch_add(1, Ordering::Relaxed);
         counts.sending.fetch_add(1, Ordering::Relaxed);
         // A task, since nobody asks a stream for anything while its agent takes nothing.
+        let all = Arc::clone(counts);
         let turn = tokio::spawn(async move {
             sleep(TURN).await;
+            while all.sending.load(Ordering::Relaxed) >= MOST_SENDING {
+                sleep(TURN).await;
+            }
             drop(permit);
         });
         Self { counts: Arc::clone(counts), turn }
@@ -451,6 +459,23 @@ mod tests {
         drop((slow, other));
         let mut third = open_stream(&hub, &snapshots);
         timeout(COMMENT, take_snapshot(&mut third, &mut Mirror::default())).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_full_link_has_enough_snapshots_a_slow_one_keeps_its_place() {
+        let hub = hub_with_apps(1000);
+        let snapshots = Arc::new(Semaphore::new(1));
+        let mut slow = open_stream(&hub, &snapshots);
+        for _ in 0..2 {
+            slow.next_bytes().await.unwrap();
+        }
+        let sending = &slow.setup.counts.sending;
+        sending.fetch_add(MOST_SENDING, Ordering::Relaxed);
+        sleep(4 * TURN).await;
+        assert_eq!(snapshots.available_permits(), 0);
+        sending.fetch_sub(MOST_SENDING, Ordering::Relaxed);
+        sleep(2 * TURN).await;
+        assert_eq!(snapshots.available_permits(), 1);
     }
 
     #[tokio::test(start_paused = true)]
