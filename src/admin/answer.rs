@@ -38,14 +38,10 @@ impl IntoResponse for Unavailable {
     }
 }
 
-/// The answer to accept.
+/// The answer to accept: the sources whose answers were doubted.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Accepted {
-    /// The sources whose answers were doubted.
-    pub accepted: Vec<String>,
-    /// The policy was doubted.
-    #[serde(default)]
-    pub policy: bool,
+pub(super) struct Accepted {
+    pub(super) accepted: Vec<String>,
 }
 
 /// The answer to release: the hold that ended. None: the node wasn't held.

@@ -14,8 +14,7 @@ use serde::de::DeserializeOwned;
 use vip::controller::LocalFacts;
 use vip::naming::VipName;
 
-pub use super::answer::Accepted;
-use super::answer::{Reassigned, Released};
+use super::answer::{Accepted, Reassigned, Released};
 use crate::agent::journal::JournalEntry;
 use crate::agent::status::{Held, Hold};
 use crate::http_answer::read_bounded;
@@ -300,15 +299,16 @@ impl AgentClient {
         }
     }
 
-    /// Accepts what the doubted answers of a source lack, or of all, and then also a doubted policy.
+    /// Accepts what the doubted answers of a source lack, or of all. Returns the names of those
+    /// that were doubted.
     ///
     /// # Errors
     /// When it doesn't answer, or knows no such source.
-    pub fn request_accept(&self, source: Option<&str>) -> Result<Accepted> {
+    pub fn request_accept(&self, source: Option<&str>) -> Result<Vec<String>> {
         let body = serde_json::json!({ "source": source }).to_string();
         let accepted: Option<Accepted> =
             self.request_json(Method::POST, "/v1/accept", Some(body))?;
-        accepted.context("the agent is of a version without doubts")
+        Ok(accepted.context("the agent is of a version without doubts")?.accepted)
     }
 
     /// Makes the agent forget the address of a name and choose again. Returns those that it has

@@ -132,7 +132,7 @@ async fn answer_release(State(state): SharedState) -> Response {
     }
 }
 
-/// The source whose losses are accepted. None: all, and a doubted policy.
+/// The source whose losses are accepted. None: all.
 #[derive(Deserialize)]
 struct Accept {
     #[serde(default)]
@@ -150,11 +150,10 @@ async fn answer_accept(
         let why = format!("there is no Marathon {source}, only {}", names().join(", "));
         return (StatusCode::BAD_REQUEST, why).into_response();
     }
-    let policy = source.is_none() && view.status.policy_doubt.is_some();
     match state.ask_loop(|accepted| Request::Accept(source, accepted)).await {
         Some(accepted) => {
             let accepted = accepted.iter().map(ToString::to_string).collect();
-            Json(Accepted { accepted, policy }).into_response()
+            Json(Accepted { accepted }).into_response()
         }
         None => answer_stuck_loop(),
     }

@@ -7,16 +7,13 @@ use serde_json::json;
 use super::end::End;
 use super::global::Global;
 use super::output::{self, Format};
-use crate::admin::client::{Accepted, AgentClient};
+use crate::admin::client::AgentClient;
 
-/// Let the running agent take what it doubts: answers of Marathon, and a policy
+/// Let the running agent believe answers of Marathon that it doubts
 ///
 /// An answer that lacks more than half of the VIPs or real servers, without an announcement, is
 /// doubted: what it lacks stays in the table, for 2 minutes up to `[agent] doubt`. This removes it
 /// at once. `vipd status` shows how much that is.
-///
-/// A policy that refuses more than half of the VIPs that served before the agent started is doubted, too:
-/// its VIPs stay until this removes them, or the configuration is mended and reloaded.
 ///
 /// Exit status: 0 accepted, or nothing is doubted; 2 error, or no agent runs.
 #[derive(Debug, Args)]
@@ -24,7 +21,7 @@ use crate::admin::client::{Accepted, AgentClient};
   vipd accept
   vipd accept http://marathon.example:8080")]
 pub(super) struct Accept {
-    /// Name of the Marathon, as in `vipd status`; without it all of them, and a doubted policy
+    /// Name of the Marathon, as in `vipd status`; without it all of them
     source: Option<String>,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -34,22 +31,15 @@ pub(super) struct Accept {
 impl Accept {
     pub(super) fn run(&self, global: &Global) -> Result<End> {
         let agent = AgentClient::connect(&global.resolve_node_config()?.agent.socket)?;
-        let Accepted { accepted, policy } = agent.request_accept(self.source.as_deref())?;
+        let accepted = agent.request_accept(self.source.as_deref())?;
         match self.output {
-            Format::Json => output::print_json(&json!({ "accepted": accepted, "policy": policy }))?,
-            Format::Text if accepted.is_empty() && !policy => {
+            Format::Json => output::print_json(&json!({ "accepted": accepted }))?,
+            Format::Text if accepted.is_empty() => {
                 output::print_note("nothing is doubted: there is nothing to accept");
             }
             Format::Text => {
-                if !accepted.is_empty() {
-                    let sources = accepted.join(", ");
-                    output::print_note(&format!(
-                        "accepted: what {sources} no longer lists is removed"
-                    ));
-                }
-                if policy {
-                    output::print_note("accepted: what the configuration refuses is removed");
-                }
+                let sources = accepted.join(", ");
+                output::print_note(&format!("accepted: what {sources} no longer lists is removed"));
             }
         }
         Ok(End::Fine)

@@ -177,7 +177,7 @@ impl ConfigCheck {
         if self.relay {
             config.relay.check_files().into_iter().for_each(add);
         } else {
-            problems.extend(find_start_problems(global, &config));
+            problems.extend(find_start_problems(global, &config, self.file.is_some()));
         }
         problems
     }
@@ -217,8 +217,12 @@ impl ConfigCheck {
 }
 
 /// Finds what keeps an agent from starting, or the running one from reloading, beside the values
-/// themselves.
-fn find_start_problems(global: &Global, config: &Settings) -> Vec<ConfigProblem> {
+/// themselves. A file that the user names may be for another node.
+fn find_start_problems(
+    global: &Global,
+    config: &Settings,
+    is_file_named: bool,
+) -> Vec<ConfigProblem> {
     let problem = |error: anyhow::Error| ConfigProblem::of_error(&global.config_text(), &error);
     let agent = match find_running_agent(config) {
         Ok(agent) => agent,
@@ -229,7 +233,7 @@ fn find_start_problems(global: &Global, config: &Settings) -> Vec<ConfigProblem>
             return Vec::new();
         }
         Err(_) => {
-            let listen = check_listen_anew(&config.agent).err().map(problem);
+            let listen = check_listen_anew(&config.agent, is_file_named).err().map(problem);
             // It may be for root alone.
             let hold = HoldFiles::new(&config.agent)
                 .read()

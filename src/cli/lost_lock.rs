@@ -10,6 +10,9 @@ use node::{Lock, LockError};
 /// The time between two looks at the lock file.
 const CHECK: Duration = Duration::from_millis(500);
 
+/// The same once a configuration was refused, which takes a while to check.
+const CHECK_AGAIN: Duration = Duration::from_secs(10);
+
 /// The lock of the agent, which can be taken anew.
 #[derive(Debug)]
 pub(super) struct AgentLock(RwLock<Lock>);
@@ -58,7 +61,7 @@ pub(super) async fn wait_for_lost_lock(
     tell_refused: impl AsyncFn(anyhow::Error),
 ) {
     let mut told = String::new();
-    // Each half second finds the same.
+    // Each look finds the same.
     let mut is_news = |what: String| {
         let is_news = what != told;
         if is_news {
@@ -67,8 +70,9 @@ pub(super) async fn wait_for_lost_lock(
         told = what;
         is_news
     };
+    let mut pause = CHECK;
     loop {
-        tokio::time::sleep(CHECK).await;
+        tokio::time::sleep(pause).await;
         if !lock.is_lost() {
             continue;
         }
@@ -83,6 +87,7 @@ pub(super) async fn wait_for_lost_lock(
             tracing::warn!("the lock file {} is gone: starting again", path.display());
             return;
         };
+        pause = CHECK_AGAIN;
         let why = format!("{error:#}");
         let is_news = match lock.retake(path) {
             Ok(()) => is_news(format!(

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use marathon::client::{Client, ClientConfig, plain_client};
 use socket2::{Domain, Socket, Type};
 use vip::naming::VipName;
-use vip::{AddressRefusal, Policy, Reservation, SourcePath};
+use vip::{AddressRefusal, ClusterFacts, NodeFacts, Past, Policy, Reservation, SourcePath};
 
 use crate::admin::HoldFiles;
 use crate::admin::client::AgentClient;
@@ -73,13 +73,16 @@ pub(super) fn check_listen(now: &AgentSettings, next: &AgentSettings) -> Result<
 }
 
 /// Checks that an agent that starts could listen, where no agent is known to run. One may, with another
-/// socket.
-pub(super) fn check_listen_anew(next: &AgentSettings) -> Result<()> {
-    let is_agents = |error: &io::Error| {
-        error.kind() == ErrorKind::AddrInUse
-            && AgentClient::connect_tcp(next.listen).is_ok_and(|agent| agent.fetch_status().is_ok())
+/// socket. A file for another node may name an address that this machine lacks.
+pub(super) fn check_listen_anew(next: &AgentSettings, may_be_for_another: bool) -> Result<()> {
+    let is_expected = |error: &io::Error| match error.kind() {
+        ErrorKind::AddrInUse => {
+            AgentClient::connect_tcp(next.listen).is_ok_and(|agent| agent.fetch_status().is_ok())
+        }
+        ErrorKind::AddrNotAvailable => may_be_for_another,
+        _ => false,
     };
-    try_listen(next.listen, is_agents)
+    try_listen(next.listen, is_expected)
 }
 
 /// Tries to listen at an address, unless the error is `expected`.
@@ -104,8 +107,8 @@ pub(super) fn check_hold(now: &AgentSettings, next: &AgentSettings) -> Result<()
     if next.socket.parent() != now.socket.parent() && HoldFiles::new(now).read()?.is_some() {
         let (from, to) = (now.socket.display(), next.socket.display());
         let why = format!(
-            "[agent] socket can't change from {from} to {to} by a reload while the node is held: `vipd \
-             release` first, or restart the agent, which stays held"
+            "[agent] socket can't change from {from} to {to} while the node is held, which a restart would \
+             end: `vipd release` first"
         );
         bail!(KeyError::new("agent", "socket", why));
     }
@@ -179,7 +182,8 @@ fn refusal_of(next: &Policy, only: Option<&SourceId>, vip: &VipReport) -> Option
         let source = source.as_ref().or(only);
         let unknown = SourceId::from("");
         let app = (source.unwrap_or(&unknown), &**app);
-        let why = next.find_refusal(app, (address, name.as_ref()))?;
+        let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
+        let why = next.admit(app, (address, name.as_ref()), Past::Served, &node, &cluster).err()?;
         // Where the app's Marathon isn't known, it may be the one that owns the VIP.
         let may_be_owner = source.is_none() && names_source(&why);
         refusal = Some(why).filter(|_| !may_be_owner);
@@ -287,7 +291,7 @@ mod tests {
         let listen = taken.local_addr().unwrap();
         let other = AgentSettings { listen, ..now.clone() };
         for error in
-            [check_listen(&now, &other).unwrap_err(), check_listen_anew(&other).unwrap_err()]
+            [check_listen(&now, &other).unwrap_err(), check_listen_anew(&other, false).unwrap_err()]
         {
             assert!(
                 error.to_string().starts_with("[agent] listen: cannot listen on 127"),
@@ -302,9 +306,10 @@ mod tests {
         assert!(check_listen(&now, &everywhere).is_err());
         drop(taken);
         check_listen(&now, &other).unwrap();
-        check_listen_anew(&other).unwrap();
+        check_listen_anew(&other, false).unwrap();
         let elsewhere = AgentSettings { listen: "192.0.2.1:9".parse().unwrap(), ..now.clone() };
-        assert!(check_listen_anew(&elsewhere).is_err(), "the node lacks it");
+        assert!(check_listen_anew(&elsewhere, false).is_err(), "the node lacks it");
+        check_listen_anew(&elsewhere, true).unwrap();
 
         let socket = folder.path().join("elsewhere/agent.sock");
         let elsewhere = AgentSettings { socket, ..now.clone() };

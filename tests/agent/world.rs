@@ -41,8 +41,6 @@ pub(crate) struct World {
     pub(crate) doubt: Duration,
     /// The most addresses that one plan changes.
     pub(crate) portion: usize,
-    /// Which addresses may be VIPs.
-    pub(crate) policy: vip::Policy,
     /// Whether `[names]` is enabled.
     pub(crate) serves_names: bool,
     /// The zone of the names of tasks.
@@ -178,7 +176,6 @@ impl World {
             hold: None,
             doubt: marathon::watch::DEFAULT_DOUBT,
             portion: 256,
-            policy: vip::Policy::default(),
             serves_names: true,
             task_zone: None,
             prober: FakeProber::default(),
@@ -240,7 +237,6 @@ impl World {
             node: "node1".into(),
             table: TableSettings {
                 names: self.serves_names.then_some(names),
-                policy: self.policy.clone(),
                 ..TableSettings::default()
             },
             sync_period: SYNC,

@@ -12,6 +12,7 @@ use nl_ipvs::{DestinationSettings, ServiceSettings, Timeouts};
 use crate::label::{LabelRefusal, Options};
 use crate::naming::{Names, VipName};
 use crate::nft::{Modes, Translation};
+use crate::policy::AddressRefusal;
 use crate::select::{Selection, select_servers};
 use crate::{
     AppId, Claim, ClusterFacts, LabelReport, Observed, ObservedService, Past, Policy, Protocol,
@@ -156,8 +157,7 @@ impl DesiredService {
 /// Groups the claims by VIP, refuses those that the policy forbids, and selects the real servers.
 ///
 /// A refused claim never affects another one. Addresses that serve already, in the kernel or by what
-/// is remembered of them in `served`, stay although something new speaks against them, and those of a
-/// doubted policy although it refuses them.
+/// is remembered of them in `served`, stay although something new speaks against them.
 #[must_use]
 pub fn decide(
     claims: Vec<Claim>,
@@ -170,7 +170,6 @@ pub fn decide(
     let ours: BTreeSet<_> = observed.our_services().map(|(vip, _)| vip.address).collect();
     let mut objections = BTreeMap::new();
     let (mut permitted, mut admitted) = (Vec::new(), BTreeMap::<Vip, Vec<Claim>>::new());
-    let mut doubtful = Vec::new();
     for claim in claims {
         let app = (&claim.source, &*claim.label.app.id);
         let at = (claim.vip.address, claim.name.as_ref());
@@ -182,34 +181,13 @@ pub fn decide(
         };
         match policy.admit(app, at, past, &observed.node, cluster) {
             Ok(objection) => {
-                objections.extend(objection.map(|objection| {
-                    let why = "it serves already and stays, but a node where it is new refuses it";
-                    (at.0, format!("{why}: {objection}"))
-                }));
+                objections.extend(objection.map(|objection| (at.0, objection)));
                 permitted.push(claim);
-            }
-            Err(refusal)
-                if policy.doubted.contains(&at.0)
-                    && policy.find_refusal(app, at).is_some()
-                    && Policy::default().admit(app, at, past, &observed.node, cluster).is_ok() =>
-            {
-                doubtful.push((claim, refusal));
             }
             Err(refusal) => {
                 desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
             }
         }
-    }
-    // Whoever may have the VIP has it alone.
-    let claimed: BTreeSet<_> = permitted.iter().map(|claim| claim.vip).collect();
-    for (claim, refusal) in doubtful {
-        if claimed.contains(&claim.vip) {
-            desired.reports.extend(label_report(&claim, Verdict::refused(refusal)));
-            continue;
-        }
-        let why = "it stays while the policy is doubted, which refuses it";
-        objections.insert(claim.vip.address, format!("{why}: {refusal}"));
-        permitted.push(claim);
     }
     let names = named_addresses(&permitted);
     for claim in permitted {
@@ -279,7 +257,7 @@ fn label_report(claim: &Claim, verdict: Verdict) -> Option<LabelReport> {
 
 /// Notes for an owner whose options are overruled, since those of the lowest app id are in force, and
 /// whose VIP would be refused if it were new.
-fn obeyed_verdict(claim: &Claim, first: &Claim, objection: Option<&String>) -> Verdict {
+fn obeyed_verdict(claim: &Claim, first: &Claim, objection: Option<&AddressRefusal>) -> Verdict {
     let overruled = !claim.superseded && !claim.options.same_service(&first.options);
     let overruled = overruled.then(|| {
         let (app, source) = (&first.label.app, &first.source);
@@ -291,7 +269,9 @@ fn obeyed_verdict(claim: &Claim, first: &Claim, objection: Option<&String>) -> V
             format!("shares this VIP with {app} of {source}, whose IPVS options are in force")
         }
     });
-    let objection = objection.cloned();
+    let objection = objection.map(|objection| {
+        format!("it serves already and stays, but a node where it is new refuses it: {objection}")
+    });
     let notes: Vec<_> = claim.note.iter().cloned().chain(overruled).chain(objection).collect();
     if notes.is_empty() { Verdict::Obeyed } else { Verdict::Noted(notes.join("; ")) }
 }

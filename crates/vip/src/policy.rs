@@ -1,6 +1,6 @@
 //! The policy on addresses: which may be VIPs on this node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -34,10 +34,6 @@ pub struct Policy {
     /// The endpoint to use for real servers on this node (`[node]` of the configuration).
     #[serde(skip)]
     pub local_servers: LocalServers,
-    /// Addresses at which a VIP stays that the policy refuses to all of its apps, since it refuses so many
-    /// that it is doubted ([`PolicyDoubt`](crate::PolicyDoubt)).
-    #[serde(skip)]
-    pub doubted: BTreeSet<IpAddr>,
 }
 
 /// The apps that may claim VIPs in a prefix.
@@ -194,18 +190,6 @@ impl Policy {
             Some(refusal) if past == Past::New => Err(refusal),
             objection => Ok(objection),
         }
-    }
-
-    /// Returns why the policy itself refuses `address` to an app, whatever the node and the cluster are like.
-    #[must_use]
-    pub fn find_refusal(
-        &self,
-        app: (&SourceId, &str),
-        at: (IpAddr, Option<&VipName>),
-    ) -> Option<AddressRefusal> {
-        let (node, cluster) = (NodeFacts::default(), ClusterFacts::default());
-        let refusal = self.admit(app, at, Past::Served, &node, &cluster).err();
-        refusal.filter(|refusal| !matches!(refusal, AddressRefusal::Special(..)))
     }
 
     /// Refuses addresses that are never VIPs, whatever the configuration says. One of this node's own is

@@ -55,8 +55,7 @@ pub enum Input {
     Hold(Hold),
     /// The operator releases the node.
     Release,
-    /// The operator accepts what the doubted answers lack: of this source, or of all, and then
-    /// also the policy, if that is doubted.
+    /// The operator accepts what the doubted answers lack: of this source, or of all.
     Accept(Option<SourceId>),
     /// A reload was refused.
     ReloadRefused(RefusedReload),

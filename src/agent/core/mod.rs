@@ -171,12 +171,7 @@ impl AgentCore {
                 self.tell_controller(controller::Input::Release, now, &mut effects);
             }
             Input::ReloadRefused(refused) => self.refused_reload = Some(refused),
-            Input::Accept(source) => {
-                self.accept_losses(source.as_ref(), now, &mut effects);
-                if source.is_none() {
-                    self.tell_controller(controller::Input::AcceptPolicy, now, &mut effects);
-                }
-            }
+            Input::Accept(source) => self.accept_losses(source.as_ref(), now, &mut effects),
             Input::Reassign(name) => {
                 self.controller.reassign_name(&name, now.since_start);
                 self.tell_controller(controller::Input::Tick, now, &mut effects);

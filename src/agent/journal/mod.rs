@@ -22,7 +22,7 @@ pub struct JournalEntry {
     pub at: Timestamp,
     /// The kind: the name of an operation as in `vipd diff --output json`, or one of `label`,
     /// `source-read`, `source-lost`, `source-back`, `source-stale`, `source-doubted`,
-    /// `source-believed`, `policy-doubted`, `policy-accepted`, `stream-lost`, `stream-back`, `ready`, `held`, `released`, `observing`, `trouble`, `trouble-over`.
+    /// `source-believed`, `stream-lost`, `stream-back`, `ready`, `held`, `released`, `observing`, `trouble`, `trouble-over`.
     pub what: String,
     /// The whole entry as a line: `3.3.0.6:3306/tcp -10.0.0.7:31001 /mysql task killed`.
     pub line: String,

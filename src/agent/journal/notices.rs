@@ -49,7 +49,6 @@ pub fn view_notices(before: &View, after: &View) -> Vec<Notice> {
         notices.push(info("ready", "ready: all VIPs are in the kernel"));
     }
     notices.extend(mode_notice(before, after));
-    notices.extend(policy_notice(before, after));
     notices.extend(kernel_notices(before, after));
     let (was, is) = (&before.status, &after.status);
     notices.extend(set_notices(&to_set(&was.conflicts), &to_set(&is.conflicts), "resolved"));
@@ -139,16 +138,6 @@ fn mode_notice(before: &View, after: &View) -> Option<Notice> {
         (Some(_), None) => Some(info("released", "released: changes resume")),
         _ if after.status.mode == Mode::ObserveOnly && before.status.mode != Mode::ObserveOnly => {
             Some(info("observing", "observe-only mode: nothing is changed"))
-        }
-        _ => None,
-    }
-}
-
-fn policy_notice(before: &View, after: &View) -> Option<Notice> {
-    match (&before.status.policy_doubt, &after.status.policy_doubt) {
-        (None, Some(doubt)) => Some(warning("policy-doubted", doubt.to_string())),
-        (Some(_), None) => {
-            Some(info("policy-accepted", "the policy is accepted: what it refuses is removed"))
         }
         _ => None,
     }

@@ -202,13 +202,8 @@ impl Scrape {
         )?;
         out.gauge(
             "vipd_config_last_reload_successful",
-            "0 if the last reload was refused: invalid, or it would take away most VIPs",
+            "0 if the last reload was refused, since the configuration is invalid",
             one_if(self.view.refused_reload.is_none()),
-        )?;
-        out.gauge(
-            "vipd_policy_doubted",
-            "1 if the configuration refuses most VIPs that served before the start, so that they stay",
-            one_if(self.view.status.policy_doubt.is_some()),
         )?;
         let modes =
             [("acting", Mode::Acting), ("observing", Mode::ObserveOnly), ("held", Mode::Held)];

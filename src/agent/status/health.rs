@@ -4,8 +4,7 @@
 //! refuses doesn't count: it would be refused again, and the label of one app would restart every
 //! agent of the cluster. Readiness is about the node's VIPs: a node is ready once all claims are in
 //! the kernel, and stays ready when Marathon goes away, since the kernel goes on forwarding. Problems
-//! from then on are notes, but for a sysctl without which fail-over doesn't work, and for a
-//! policy that refuses most of what served.
+//! from then on are notes, but for a sysctl without which fail-over doesn't work.
 
 use std::time::Duration;
 
@@ -107,7 +106,6 @@ impl Readiness {
         }
         let vital = view.sysctls.iter().filter(|wrong| wrong.is_vital);
         reasons.extend(vital.map(|wrong| wrong.what.clone()));
-        reasons.extend(view.status.policy_doubt.iter().map(ToString::to_string));
         let data_path = view.data_path.as_ref().map(|data_path| data_path.text.clone());
         Self { reasons, notes: collect_notes(view, now), data_path }
     }
@@ -327,24 +325,6 @@ mod tests {
         let ready = Readiness::from_view(&view, now());
         assert_eq!(ready.reasons, ["expire_nodest_conn is 0"]);
         assert_eq!(ready.notes, ["ip_forward is 0"]);
-    }
-
-    #[test]
-    fn a_node_that_keeps_what_its_policy_refuses_is_not_ready() {
-        let mut view = view();
-        let vip = vip::Vip {
-            address: [3, 3, 0, 6].into(),
-            port: std::num::NonZeroU16::MIN,
-            protocol: vip::Protocol::Tcp,
-        };
-        let why = vip::AddressRefusal::NotAllowed(vip.address);
-        let doubt = vip::PolicyDoubt { refused: 3, of: 4, vip, app: "/web".into(), why };
-        view.status.policy_doubt = Some(doubt);
-        let ready = Readiness::from_view(&view, now());
-        let [reason] = &ready.reasons[..] else { panic!("{ready:?}") };
-        assert!(reason.starts_with("the configuration refuses 3 of 4 VIPs"), "{reason}");
-        assert!(reason.contains("/web") && reason.contains("outside vip.allow"), "{reason}");
-        assert!(reason.contains("`vipd accept`"), "{reason}");
     }
 
     #[test]

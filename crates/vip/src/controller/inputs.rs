@@ -37,7 +37,6 @@ impl Controller {
                 self.held = false;
                 self.look_at = now;
             }
-            Input::AcceptPolicy => self.accept_policy(now),
             Input::Tick => {}
         }
         None
@@ -52,7 +51,6 @@ impl Controller {
         if self.claims.is_complete() && !was_complete {
             self.retry_names(now);
             self.touch_all(now);
-            self.review_policy(now);
         }
         self.forget_lapsed();
         // A reading in progress may be older than that: it is checked when it is complete.
@@ -110,7 +108,6 @@ impl Controller {
                 (self.read_at, self.last_reading) = (now, Some(now));
                 let before = self.model.replace(observed.into());
                 self.age_ways(before.as_deref());
-                self.begin_policy_review(now);
                 match before.filter(|_| !self.counters.readings.is_multiple_of(EVERYTHING)) {
                     Some(before) => self.touch_changed(&before, now),
                     None => self.touch_all(now),

@@ -21,12 +21,10 @@ mod names;
 mod once;
 mod outcome;
 mod planning;
-mod policy_review;
 mod read_failure;
 mod reasons;
 mod reporting;
 mod retry;
-mod review;
 mod served;
 mod silence;
 mod silent_hosts;
@@ -40,8 +38,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use crate::liveness::{HostVerdict, ServerVerdict};
 use crate::naming::AddressBook;
@@ -64,7 +60,6 @@ pub(crate) use local_facts::milliseconds;
 pub use local_facts::{DrainFacts, KeptServer, LocalFacts, SilenceFacts, TaskName, WithheldWeight};
 pub use log_entry::LogEntry;
 pub use once::Decision;
-use policy_review::PolicyReview;
 pub use read_failure::ReadFailure;
 pub use retry::Retry;
 use silent_hosts::SilentHosts;
@@ -107,8 +102,6 @@ pub enum Input {
     Hold,
     /// End [`Input::Hold`].
     Release,
-    /// Refuse what the policy refuses, although it is doubted.
-    AcceptPolicy,
     /// The time of [`Effect::WakeAt`] has come. Too early or too late does no harm.
     Tick,
 }
@@ -198,7 +191,6 @@ pub struct Controller {
     served_changed: bool,
     /// The addresses that serve, also those of before the node started.
     served: BTreeSet<IpAddr>,
-    policy_review: PolicyReview,
     /// Whether an earlier run knew names.
     remembers_names: bool,
     /// Reports on the labels of names that have no address, by app.
@@ -253,7 +245,6 @@ impl Controller {
             names_changed: false,
             served_changed: false,
             served: BTreeSet::new(),
-            policy_review: PolicyReview::default(),
             remembers_names: false,
             unplaced: BTreeMap::new(),
             news: Vec::new(),
@@ -405,13 +396,7 @@ impl Controller {
     fn nothing_desired(&self) -> Desired {
         let TableSettings { timeouts, modes, let_in, policy: _, source: _, names: _ } =
             &self.config.table;
-        let (timeouts, modes, mut let_in) = (*timeouts, *modes, let_in.clone());
-        if !let_in.is_empty() && self.policy_doubt().is_some() {
-            let kept = &self.config.table.policy.doubted;
-            let is_let_in = |at: &IpAddr| let_in.iter().any(|prefix| prefix.contains(at));
-            let kept: Vec<_> = kept.iter().filter(|at| !is_let_in(at)).copied().collect();
-            let_in.extend(kept.into_iter().map(IpNet::from));
-        }
+        let (timeouts, modes, let_in) = (*timeouts, *modes, let_in.clone());
         let uncertain = self.facts.uncertain.clone();
         let doubt = self.facts.doubted.then(|| TableDoubt {
             lapsed: self.claims.lapsed.clone(),

@@ -52,7 +52,6 @@ impl Controller {
                 .collect(),
             failing: self.retries.clone(),
             conflicts: self.conflicts.values().map(ToString::to_string).collect(),
-            policy_doubt: self.policy_doubt().cloned(),
             draining: self.drains.iter().count(),
             unapplied_since: changes().map(|(_, since)| *since).min(),
             overdue_since: overdue.map(|(_, since)| *since).min(),

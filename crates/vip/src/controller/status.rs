@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::retry::Retry;
-use crate::{PolicyDoubt, SourceId};
+use crate::SourceId;
 
 /// The status of a controller, for readiness, metrics and people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,8 +22,6 @@ pub struct Status {
     pub failing: BTreeMap<IpAddr, Retry>,
     /// VIPs that are left alone because of foreign services, each with the reason.
     pub conflicts: Vec<String>,
-    /// The doubt about the policy, if it refuses most of what served.
-    pub policy_doubt: Option<PolicyDoubt>,
     /// The number of draining servers.
     pub draining: usize,
     /// The number of operations that are due, but held back by the mode.

@@ -12,7 +12,6 @@ mod local;
 mod mtu;
 mod names;
 mod once;
-mod policy;
 mod portions;
 mod refusing;
 mod rules;
