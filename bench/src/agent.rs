@@ -29,6 +29,7 @@ use crate::figure::{print_figure, print_spread, print_time};
 use crate::memory::bytes_held;
 use crate::process::Running;
 use crate::server::Server;
+use crate::uplink::make_uplink;
 
 /// The time after which an agent whose table is filled tells what memory it holds.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -135,14 +136,7 @@ pub(crate) fn read_marathon(url: &str) -> (SourceClient, ()) {
 
 /// Measures the same on this machine's own kernel.
 pub(crate) fn measure_on_kernel(vips: &[usize], events: usize) {
-    for args in [
-        "link add eth9 type dummy",
-        "addr add 10.9.0.1/24 dev eth9",
-        "link set eth9 up",
-        "route add default via 10.9.0.254",
-    ] {
-        run_tool("ip", args);
-    }
+    make_uplink();
     for vips in vips {
         let settings = || Settings::default();
         let open = move || LinuxKernel::open(settings());

@@ -15,6 +15,7 @@ use vip::{Controller, Link, LocalRoute, Observed, Op, Plan, TableSettings};
 
 use crate::cluster::Cluster;
 use crate::figure::{measure_time, page_faults, print_figure, print_time};
+use crate::uplink::make_uplink;
 use crate::wanted;
 
 const LINK: &str = "vipd0";
@@ -84,14 +85,7 @@ fn on_fresh_node<T: Send>(work: impl FnOnce(&mut LinuxKernel) -> T + Send) -> T 
     thread::scope(|scope| {
         let on_a_node = || {
             netns::enter_netns();
-            for args in [
-                "link add eth9 type dummy",
-                "addr add 10.9.0.1/24 dev eth9",
-                "link set eth9 up",
-                "route add default via 10.9.0.254",
-            ] {
-                run_tool("ip", args);
-            }
+            make_uplink();
             let done = work(&mut open_kernel());
             clear_node();
             done

@@ -22,6 +22,7 @@ mod rack;
 mod react;
 mod relay;
 mod server;
+mod uplink;
 mod wanted;
 
 use anyhow::{Result, bail};

@@ -17,6 +17,7 @@ use testkit::netns::run_tool;
 
 use crate::figure::print_time;
 use crate::process::{Running, child_command};
+use crate::uplink::{UPLINK, make_uplink};
 
 /// Tasks at the start. Those that end aren't replaced.
 const TASKS: usize = 8;
@@ -54,17 +55,10 @@ type Connections = Arc<Mutex<Vec<(Instant, SocketAddr)>>>;
 
 /// Ends `times` tasks, one after another. `checkout` is a checkout of marathon-lb.
 pub(crate) fn measure_beside_marathon_lb(vipd: &Path, checkout: &Path, times: usize) {
-    for args in [
-        "link add eth9 type dummy",
-        "addr add 10.9.0.1/24 dev eth9",
-        "link set eth9 up",
-        "route add default via 10.9.0.254",
-    ] {
-        run_tool("ip", args);
-    }
+    make_uplink();
     let hosts: Vec<_> = (11..=13).map(|last| Ipv4Addr::new(10, 9, 0, last)).collect();
     for host in &hosts {
-        run_tool("ip", &format!("addr add {host}/32 dev eth9"));
+        run_tool("ip", &format!("addr add {host}/32 dev {UPLINK}"));
         PORTS.for_each(|port| serve((*host, port).into()));
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();

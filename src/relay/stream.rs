@@ -437,15 +437,21 @@ mod tests {
         );
     }
 
+    /// Opens a stream whose agent takes no more than the beginning of its snapshot.
+    async fn begin_slowly(hub: &Arc<Hub>, snapshots: &Arc<Semaphore>) -> AgentStream {
+        let mut stream = open_stream(hub, snapshots);
+        for _ in 0..2 {
+            stream.next_bytes().await.unwrap();
+        }
+        stream
+    }
+
     /// Thousands would wait for the slow ones, which have a minute.
     #[tokio::test(start_paused = true)]
     async fn an_agent_that_takes_its_snapshot_slowly_keeps_no_other_one_waiting() {
         let hub = hub_with_apps(1000);
         let snapshots = Arc::new(Semaphore::new(1));
-        let mut slow = open_stream(&hub, &snapshots);
-        for _ in 0..2 {
-            slow.next_bytes().await.unwrap();
-        }
+        let mut slow = begin_slowly(&hub, &snapshots).await;
         assert_eq!(snapshots.available_permits(), 0);
         let counts = Arc::clone(&slow.setup.counts);
         let mut other = open_stream(&hub, &snapshots);
@@ -465,10 +471,7 @@ mod tests {
     async fn while_a_full_link_has_enough_snapshots_a_slow_one_keeps_its_place() {
         let hub = hub_with_apps(1000);
         let snapshots = Arc::new(Semaphore::new(1));
-        let mut slow = open_stream(&hub, &snapshots);
-        for _ in 0..2 {
-            slow.next_bytes().await.unwrap();
-        }
+        let slow = begin_slowly(&hub, &snapshots).await;
         let sending = &slow.setup.counts.sending;
         sending.fetch_add(MOST_SENDING, Ordering::Relaxed);
         sleep(4 * TURN).await;

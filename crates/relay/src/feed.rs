@@ -48,7 +48,7 @@ pub struct Start {
     pub hello: Segment,
     /// What was missed, or everything. All receivers of a snapshot share the list.
     pub segments: Arc<[Segment]>,
-    /// What was announced lately, which explains what a snapshot lacks.
+    /// The latest announcements, which explain what a snapshot lacks.
     pub announced: Option<Segment>,
     /// The relay's word on Marathon.
     pub end: Segment,
@@ -254,8 +254,8 @@ impl Feed {
     }
 
     /// Returns the first segments for a new receiver: `hello`, then what was published since its
-    /// position, or else everything and the latest announcements; at the end the relay's word on Marathon. None: not everything is
-    /// known yet.
+    /// position, or else everything and the latest announcements; at the end the relay's word on
+    /// Marathon. None: not everything is known yet.
     pub fn start_stream(
         &mut self,
         position: Option<&Position>,

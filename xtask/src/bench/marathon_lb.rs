@@ -13,7 +13,7 @@ use crate::tools;
 
 const SOURCE: &str = "https://github.com/mesosphere/marathon-lb";
 
-/// What marathon-lb runs.
+/// Tools that marathon-lb runs.
 const TOOLS: &[tools::Tool] = &[
     tools::tool("git", "git"),
     tools::tool("haproxy", "haproxy"),

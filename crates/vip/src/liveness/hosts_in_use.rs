@@ -136,19 +136,9 @@ fn may_be_reached(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::values::{at, vip};
     use super::*;
     use crate::{AppId, AppKind, Local, Member, ObservedServer, ObservedService, SourceId, Why};
-
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    fn vip(text: &str) -> Vip {
-        let (protocol, at) = text.split_once(' ').unwrap();
-        let at: SocketAddr = at.parse().unwrap();
-        let protocol = if protocol == "tcp" { Protocol::Tcp } else { Protocol::Udp };
-        Vip { address: at.ip(), port: at.port().try_into().unwrap(), protocol }
-    }
 
     fn service(servers: &[(&str, bool)]) -> DesiredService {
         let mut service = DesiredService::default();

@@ -65,21 +65,9 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
+    use super::super::tests::values::{at, vip};
     use super::*;
     use crate::{Bound, DesiredService, ObservedServer};
-
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    fn vip(text: &str) -> Vip {
-        let (protocol, at) = text.split_once(' ').unwrap();
-        let at: SocketAddr = at.parse().unwrap();
-        let protocol = if protocol == "tcp" { Protocol::Tcp } else { Protocol::Udp };
-        Vip { address: at.ip(), port: at.port().try_into().unwrap(), protocol }
-    }
 
     fn observed(services: &[(&str, &[(&str, u32)])]) -> Observed {
         let mut observed = Observed::default();

@@ -289,8 +289,7 @@ impl Liveness {
 
     fn send_round(&mut self, now: Duration, orders: &mut Vec<Order>) {
         let given_up = self.hosts.iter_mut().filter_map(|(address, host)| {
-            let evidence = host.evidence(now, 0);
-            host.give_up(self.may_be_barred, now).then_some((*address, evidence))
+            host.give_up(self.may_be_barred, now).then(|| (*address, host.evidence(now, 0)))
         });
         for (address, evidence) in given_up.collect::<Vec<_>>() {
             self.end_unheard(address, evidence);

@@ -34,6 +34,17 @@ fn want_read(world: &mut World) -> Vec<String> {
     world.take_told()
 }
 
+/// Makes an agent whose relays have become deaf, and which has read Marathon itself.
+fn agent_that_read_marathon() -> World {
+    let mut world = World::new(relays(), Some(100));
+    world.serve();
+    deafen(&mut world);
+    world.live(154);
+    want_read(&mut world);
+    assert_eq!(world.asked, [Action::ReadEverything]);
+    world
+}
+
 #[test]
 fn an_agent_reads_marathon_by_turns_while_no_relay_hears_it() {
     let mut world = World::new(relays(), Some(100));
@@ -63,12 +74,7 @@ fn a_new_agent_reads_marathon_soon_while_no_relay_hears_it() {
 /// Its relay was deaf meanwhile: what it has read is older than what Marathon has told the agent.
 #[test]
 fn what_a_relay_read_before_the_agent_did_is_not_believed() {
-    let mut world = World::new(relays(), Some(100));
-    world.serve();
-    deafen(&mut world);
-    world.live(154);
-    want_read(&mut world);
-    assert_eq!(world.asked, [Action::ReadEverything]);
+    let mut world = agent_that_read_marathon();
     undeafen(&mut world);
     world.beat();
     world.want_stream();
@@ -112,12 +118,7 @@ fn what_a_relay_polls_fills_a_new_agent() {
 
 #[test]
 fn what_a_relay_polled_before_the_agent_read_marathon_is_not_believed() {
-    let mut world = World::new(relays(), Some(100));
-    world.serve();
-    deafen(&mut world);
-    world.live(154);
-    want_read(&mut world);
-    assert_eq!(world.asked, [Action::ReadEverything]);
+    let mut world = agent_that_read_marathon();
     for (seconds, polled, is_answered) in [(30, 20, false), (30, 5, false), (10, 1, true)] {
         world.live(seconds);
         poll(&mut world, polled);

@@ -1,6 +1,7 @@
 //! The state machine in a simulated cluster.
 
 mod properties;
+pub(super) mod values;
 mod world;
 
 use std::collections::BTreeMap;
